@@ -1,0 +1,1 @@
+"""Character-level LSTM language models: train, sample, evaluate and compare."""

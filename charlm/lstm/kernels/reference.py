@@ -1,0 +1,24 @@
+"""The trusted kernel: the cell's step in a loop, differentiated by autograd."""
+
+import torch
+from torch import Tensor
+
+from charlm.lstm.cell import LSTMState, lstm_step
+
+
+def lstm_sequence(gates_x: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    """Run the cell over T steps.
+
+    Args:
+        gates_x: the input's share of the gates, (T, B, 4H), T at least 1.
+        weight_hh: recurrent weights, (4H, H).
+        state: h and c before the first step, each (B, H); not modified.
+
+    Returns:
+        hidden (T, B, H) in the dtype of ``gates_x``, and the state after the last step.
+    """
+    outputs = []
+    for step in gates_x:  # (B, 4H)
+        state = lstm_step(step, weight_hh, state)
+        outputs.append(state.h.to(gates_x.dtype))
+    return torch.stack(outputs), state

@@ -1,0 +1,98 @@
+"""A stack of LSTM layers over whole sequences.
+
+Dimensions: T time, B batch, E width of the input, H hidden width, L layers. Everything here is time-major.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from charlm.lstm.cell import LSTMCell, LSTMState
+from charlm.lstm.kernels import KERNELS, choose_kernel
+
+States = tuple[LSTMState, ...]
+"""One state a layer, the lowest layer first."""
+
+
+def drop_locked(hidden: Tensor, dropout: float) -> Tensor:
+    """Zero whole features of (T, B, H) at random, the same ones at every step of a sequence.
+
+    Args:
+        hidden: what a layer gave, (T, B, H).
+        dropout: share of features to zero, 0 to below 1; the rest is scaled up to keep the mean.
+
+    Source: Gal & Ghahramani, NeurIPS 2016.
+    """
+    if dropout == 0:
+        return hidden
+    kept = torch.empty_like(hidden[:1]).bernoulli_(1 - dropout)  # (1, B, H)
+    return hidden * (kept / (1 - dropout))
+
+
+class LSTM(nn.Module):
+    """L layers of LSTM, each reading the hidden states of the one below.
+
+    Args:
+        input_size: E, at least 1.
+        hidden_size: H of every layer, at least 1.
+        num_layers: L, at least 1.
+        dropout: share of each layer's features dropped in training, 0 to below 1.
+        kernel: ``auto`` or the name of a kernel.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int, dropout: float = 0.0, kernel: str = "auto"
+    ) -> None:
+        super().__init__()
+        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        self.cells = nn.ModuleList(LSTMCell(width, hidden_size) for width in widths)
+        self.dropout = dropout
+        self.kernel = choose_kernel(kernel)
+
+    def initial_state(self, batch_size: int) -> States:
+        """Return zeros, (B, H) each, on the weights' device and in their dtype."""
+        return tuple(
+            LSTMState(*cell.weight_hh.new_zeros(2, batch_size, cell.hidden_size).unbind()) for cell in self._cells()
+        )
+
+    def forward(self, gates_x: Tensor, states: Sequence[LSTMState]) -> tuple[Tensor, States]:
+        """Run whole sequences.
+
+        Args:
+            gates_x: the input's share of the first layer's gates, (T, B, 4H), made by ``cells[0].project``.
+            states: one state a layer, each (B, H); not modified.
+
+        Returns:
+            The last layer's hidden states (T, B, H), and the states after the last step.
+        """
+        lstm_sequence = KERNELS[self.kernel]
+        hidden = gates_x
+        after = []
+        for depth, (cell, state) in enumerate(zip(self._cells(), states, strict=True)):
+            if depth > 0:
+                gates_x = cell.project(hidden)  # (T, B, 4H)
+            hidden, state = lstm_sequence(gates_x, cell.weight_hh, state)  # (T, B, H)
+            hidden = drop_locked(hidden, self.dropout if self.training else 0.0)
+            after.append(state)
+        return hidden, tuple(after)
+
+    def step(self, x: Tensor, states: Sequence[LSTMState]) -> tuple[Tensor, States]:
+        """Advance every cell by one step, without dropout.
+
+        Args:
+            x: input at this step, (B, E).
+            states: one state a layer, each (B, H); not modified.
+
+        Returns:
+            The last layer's hidden state (B, H), and the states after the step.
+        """
+        after = []
+        for cell, state in zip(self._cells(), states, strict=True):
+            state = cell(x, state)
+            x = state.h
+            after.append(state)
+        return x, tuple(after)
+
+    def _cells(self) -> Sequence[LSTMCell]:
+        return self.cells  # type: ignore[return-value]  # a ModuleList of cells is a sequence of them

@@ -1,0 +1,71 @@
+"""The language model: character ids in, logits of the next character out, state passed explicitly.
+
+Dimensions: B batch, T time, E embedding, H hidden width, V vocabulary, L layers.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from charlm.lstm import LSTM, LSTMCell
+from charlm.lstm.layers import States
+
+
+class CharLM(nn.Module):
+    """Embedding, L layers of LSTM, and a projection to the vocabulary.
+
+    Args:
+        vocabulary_size: V, at least 1.
+        num_layers: L, at least 1.
+        hidden_size: H, at least 1.
+        embed_size: E, at least 1.
+        dropout: share of each layer's features dropped in training, 0 to below 1.
+        kernel: ``auto`` or the name of a kernel; the weights are the same whatever the kernel.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        num_layers: int,
+        hidden_size: int,
+        embed_size: int,
+        dropout: float = 0.0,
+        kernel: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, embed_size)
+        self.lstm = LSTM(embed_size, hidden_size, num_layers, dropout, kernel)
+        self.output = nn.Linear(hidden_size, vocabulary_size)
+        nn.init.zeros_(self.output.bias)
+
+    def initial_state(self, batch_size: int) -> States:
+        """Return the state in which a text begins: zeros, (B, H) each."""
+        return self.lstm.initial_state(batch_size)
+
+    def forward(self, ids: Tensor, states: States) -> tuple[Tensor, States]:
+        """Score the next character at every place of a batch of sequences.
+
+        Args:
+            ids: characters, (B, T), int64 in 0..V-1.
+            states: the state before the first character, from ``initial_state`` or a call before; not modified.
+
+        Returns:
+            Logits (B, T, V) of the character that follows each place, and the state after the last one.
+        """
+        hidden, states = self.lstm(self._first_gates(ids.T), states)  # (T, B, H)
+        return self.output(hidden.transpose(0, 1)), states
+
+    def step(self, ids: Tensor, states: States) -> tuple[Tensor, States]:
+        """Score the next character after one more: ids (B,) to logits (B, V), stepping the cells themselves."""
+        hidden, states = self.lstm.step(self.embedding(ids), states)
+        return self.output(hidden), states
+
+    def _first_gates(self, ids: Tensor) -> Tensor:
+        """Return W x + b of the first layer, (T, B, 4H), for ids (T, B).
+
+        x is one of V embeddings, so W x + b is one of V rows: a table and a lookup, unless the table would
+        have more rows than the batch has characters.
+        """
+        first: LSTMCell = self.lstm.cells[0]  # type: ignore[assignment]
+        if self.embedding.num_embeddings > ids.numel():
+            return first.project(self.embedding(ids))
+        return F.embedding(ids, first.project(self.embedding.weight))
