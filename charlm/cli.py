@@ -137,6 +137,47 @@ def evaluate(run: Path, split: str, text: str | None, windowed: int | None, as_j
         click.echo(format_evaluation(text or split, evaluation, windowed, num_unknown, trained.vocabulary.level))
 
 
+@cli.command("compare-layers")
+@CONFIG
+@click.option("--layers", default="1,2,3", show_default=True, help="The depths to compare.")
+@click.option("--seeds", default="1,2,3", show_default=True, help="Every depth is trained once under each.")
+@click.option("--budget", type=click.IntRange(1), help="Parameters of each arm.  [default: as CONFIG's model has]")
+@SET
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/compare-layers"), show_default=True)
+def compare_layers(
+    config_path: Path | None,
+    layers: str,
+    seeds: str,
+    budget: int | None,
+    overrides: tuple[str, ...],
+    out: Path,
+) -> None:
+    """Train depths at an equal number of parameters, and report which predicts best."""
+    from charlm.comparison.experiment import plan_comparison, run_comparison
+    from charlm.comparison.report import write_report
+    from charlm.config import load_config
+    from charlm.monitor import Monitor
+    from charlm.tables import format_plan
+
+    depths, all_seeds = _parse_numbers("--layers", layers, 1), _parse_numbers("--seeds", seeds, 0)
+    plan = plan_comparison(load_config(config_path, overrides), depths, all_seeds, budget, Monitor(out))
+    click.echo(format_plan(plan), err=True)
+    runs = run_comparison(plan, out, Monitor)
+    click.echo(write_report(plan, runs, out), nl=False)
+    click.echo(f"\nWrote results.json, report.md and curves.png to {out}.", err=True)
+
+
+def _parse_numbers(option: str, text: str, least: int) -> list[int]:
+    """Return the numbers of a list such as ``1,2,3``, each once."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < least or len(set(numbers)) < len(numbers):
+        raise InputError(f"{option}: expected different numbers of at least {least}, as in 1,2,3; got {text!r}.")
+    return numbers
+
+
 def _check_sample_options(length: int, num_samples: int, prompt: str | None, prompt_file: Path | None) -> None:
     if length < 0:
         raise InputError(f"--length: expected a number of at least 0 (0 for an endless stream), got {length}.")
