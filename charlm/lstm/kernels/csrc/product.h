@@ -69,16 +69,20 @@ INLINE void multiply_rows(const int rows, const char *operand, int64_t stride, c
 {
     Floats acc[TILE_ROWS][VECTORS] = {0};
     for (int64_t k = 0; k < steps; k++) {
-        Floats weights[VECTORS];
-        memcpy(weights, packed + k * (int64_t)sizeof weights, sizeof weights);
+        Floats x[TILE_ROWS]; /* one register a row, so that one more serves all the weights in turn */
 #pragma GCC unroll 8
         for (int row = 0; row < rows; row++) {
             int32_t bits;
             memcpy(&bits, operand + row * stride + k * 4, 4);
-            Floats x = (Floats)((Ints){0} | bits); /* as an integer: arithmetic could alter a pair */
+            x[row] = (Floats)((Ints){0} | bits); /* as an integer: arithmetic could alter a pair */
+        }
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++)
-                acc[row][v] = multiply_add(acc[row][v], weights[v], x, is_paired);
+        for (int v = 0; v < VECTORS; v++) {
+            Floats weights;
+            memcpy(&weights, packed + (k * VECTORS + v) * (int64_t)sizeof weights, sizeof weights);
+#pragma GCC unroll 8
+            for (int row = 0; row < rows; row++)
+                acc[row][v] = multiply_add(acc[row][v], weights, x[row], is_paired);
         }
     }
 #pragma GCC unroll 8
