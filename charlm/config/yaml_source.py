@@ -1,0 +1,139 @@
+"""YAML with line numbers, and without YAML's traps.
+
+PyYAML reads ``2e-3`` as a string, ``off`` as False, ``010`` as 8, ``1:30`` as 90, and keeps the last of two equal
+keys. Here the first is the number it looks like, and each of the others is a problem with a line and a remedy.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import yaml
+
+Scalar = str | int | float | bool | None
+KeyPath = tuple[str, ...]
+
+_PLAIN_INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+_PLAIN_FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
+
+
+@dataclass
+class YamlSource:
+    """A YAML text as sections of scalars.
+
+    Attributes:
+        name: what to call it in an error, a path as a rule.
+        values: section to key to value.
+        lines: the line, from 1, on which each path stands.
+        problems: a line each, with its place.
+    """
+
+    name: str
+    values: dict[str, dict[str, Scalar]] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def read_yaml(text: str, name: str) -> YamlSource:
+    """Read a mapping of sections, each a mapping of scalars; what does not fit becomes a problem, never an exception.
+
+    Args:
+        text: the YAML document.
+        name: what to call it in an error.
+    """
+    source = YamlSource(name)
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        source.problems.append(f"{place}this is not YAML: {error.problem or error.context}.")
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        source.problems.append(f"this is not YAML: {reason}.")
+    else:
+        if root is not None:
+            _read_sections(root, source)
+    return source
+
+
+def read_scalar(text: str) -> Scalar:
+    """Read one plain value as this module's YAML reads it.
+
+    Raises:
+        ValueError: the value is one of YAML's traps; the message says what to write instead.
+    """
+    tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    return _plain_value(str(tag), text)
+
+
+def _read_sections(root: yaml.Node, source: YamlSource) -> None:
+    if not isinstance(root, yaml.MappingNode):
+        source.problems.append(f"line 1: expected sections such as 'train:', got {_describe(root)}.")
+        return
+    for section, node in _unique_items(root, (), source):
+        source.values[section] = {}
+        if isinstance(node, yaml.MappingNode):
+            for key, leaf in _unique_items(node, (section,), source):
+                _read_leaf(leaf, section, key, source)
+        elif not (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"):
+            line = source.lines[section,]
+            source.problems.append(f"line {line}, {section}: expected keys below it, got {_describe(node)}.")
+
+
+def _read_leaf(leaf: yaml.Node, section: str, key: str, source: YamlSource) -> None:
+    place = f"line {source.lines[section, key]}, {section}.{key}"
+    if not isinstance(leaf, yaml.ScalarNode):
+        source.problems.append(f"{place}: expected one value, got {_describe(leaf)}.")
+        return
+    is_quoted = leaf.style is not None
+    try:
+        source.values[section][key] = leaf.value if is_quoted else _plain_value(leaf.tag, leaf.value)
+    except ValueError as error:
+        source.problems.append(f"{place}: {error}")
+
+
+def _unique_items(node: yaml.MappingNode, above: KeyPath, source: YamlSource) -> list[tuple[str, yaml.Node]]:
+    """Return the items of a mapping under new names, and note where each stands."""
+    items = []
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            source.problems.append(f"line {line}: expected a key, got {_describe(key_node)}.")
+            continue
+        path = (*above, key_node.value)
+        if path in source.lines:
+            first = source.lines[path]
+            source.problems.append(f"line {line}, {'.'.join(path)}: already given on line {first}; keep one.")
+            continue
+        source.lines[path] = line
+        items.append((key_node.value, value_node))
+    return items
+
+
+def _plain_value(tag: str, text: str) -> Scalar:
+    kind = tag.rsplit(":", 1)[-1]
+    if kind == "null":
+        return None
+    if kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"YAML reads {text} as true or false; write true, false, or quote the word.")
+        return text.lower() == "true"
+    if kind == "int":
+        if not _PLAIN_INT.fullmatch(text):
+            raise ValueError(f"YAML reads {text} as another number; write it in plain decimal digits, or quote it.")
+        return int(text.replace("_", ""))
+    if kind == "float" or _PLAIN_FLOAT.fullmatch(text):
+        return _float(text)
+    return text
+
+
+def _float(text: str) -> float:
+    if ":" in text:
+        raise ValueError(f"YAML reads {text} as a number to the base 60; write it in decimal, or quote it.")
+    return float(text.replace("_", "").replace(".inf", "inf").replace(".Inf", "inf").replace(".nan", "nan").lower())
+
+
+def _describe(node: yaml.Node) -> str:
+    if isinstance(node, yaml.ScalarNode):
+        return repr(node.value)
+    return "a list" if isinstance(node, yaml.SequenceNode) else "keys and values"

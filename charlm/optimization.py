@@ -1,0 +1,96 @@
+"""One step of the optimizer, and the learning rate of every step.
+
+Dimensions: B batch, T time.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional as F
+
+from charlm.config import TrainConfig
+from charlm.device import Precision
+from charlm.lstm.layers import States
+from charlm.model import CharLM
+from charlm.text.streams import Batch
+
+BETAS = (0.9, 0.99)
+"""AdamW's decay of its averages; 0.99 rather than 0.999 because runs here are short."""
+
+
+class StepResult(NamedTuple):
+    """What a step did.
+
+    Attributes:
+        loss_nats: mean loss of the batch before the step, nats per character.
+        grad_norm: global norm of the gradient before clipping.
+        states: the LSTM's state after the batch, cut off from its graph.
+    """
+
+    loss_nats: float
+    grad_norm: float
+    states: States
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the step could be taken; otherwise the weights are as they were."""
+        return math.isfinite(self.loss_nats) and math.isfinite(self.grad_norm)
+
+
+def build_optimizer(model: CharLM, config: TrainConfig) -> torch.optim.AdamW:
+    """Return AdamW that decays matrices and leaves biases alone.
+
+    Source: Loshchilov & Hutter, ICLR 2019.
+    """
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+    biases = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=BETAS, fused=True)
+
+
+def learning_rate_at(step: int, config: TrainConfig) -> float:
+    """Return the learning rate of a step, steps counted from 0: a line up, then a cosine down to the floor.
+
+    Source: Loshchilov & Hutter, ICLR 2017.
+    """
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
+    floor = config.learning_rate_floor_frac
+    return config.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def train_step(
+    model: CharLM,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    states: States,
+    learning_rate: float,
+    grad_clip: float,
+    precision: Precision,
+) -> StepResult:
+    """Take one step of truncated back-propagation through time, unless its gradient is not finite.
+
+    Args:
+        model: in training mode; its weights change.
+        optimizer: over the model's parameters.
+        batch: inputs and targets, (B, T).
+        states: the LSTM's state before the batch; not modified.
+        learning_rate: of this step.
+        grad_clip: largest global norm of the gradient; 0 for no limit.
+        precision: of the matrix products.
+    """
+    device = model.output.weight.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        logits, states = model(batch.inputs.to(device), states)  # (B, T, V)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), batch.targets.to(device).flatten())
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip or math.inf)
+    result = StepResult(loss.item(), grad_norm.item(), tuple(state.detach() for state in states))
+    if result.is_finite:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        optimizer.step()
+    return result

@@ -1,0 +1,203 @@
+"""A run's state in memory: all that a step changes, saved and restored to the bit.
+
+Dimensions: B batch, T time.
+"""
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from charlm.checkpoint import Checkpoint
+from charlm.config import Config
+from charlm.device import choose_device, choose_precision
+from charlm.errors import CharlmError, InputError
+from charlm.lstm import LSTMState
+from charlm.model import CharLM
+from charlm.optimization import build_optimizer, learning_rate_at, train_step
+from charlm.text.corpus import Corpus
+from charlm.text.streams import ParallelStreams, split_ids
+
+MAX_SKIPPED_STEPS = 5
+"""Steps in a row without a finite gradient after which a run gives up."""
+
+FREE_KEYS = {"data.path", "train.log_every", "train.eval_every", "train.checkpoint_every", "train.device"}
+"""Keys that may change when a run goes on, besides those of the sample: they leave its trajectory alone."""
+
+
+@dataclass
+class Interval:
+    """Sums over the steps since the last line of training metrics."""
+
+    num_steps: int = 0
+    loss_nats: float = 0.0
+    grad_norm: float = 0.0
+    training_s: float = 0.0
+
+
+class Session:
+    """A model in training, and where it stands.
+
+    Attributes:
+        step: steps taken.
+        best: lowest validation loss in nats per character, and the step at which it was reached.
+        last_loss_nats: the latest validation loss; infinite before the first.
+        elapsed_s: time that the run took so far, interruptions left out.
+        interval: sums since the last line of training metrics.
+
+    Args:
+        config: what to train.
+        corpus: what to learn.
+
+    Raises:
+        InputError: the corpus is too short, or the device is not there.
+    """
+
+    def __init__(self, config: Config, corpus: Corpus) -> None:
+        self.config = config
+        self.corpus = corpus
+        self.splits = split_ids(corpus.ids, config.data.val_frac, config.data.test_frac)
+        self.streams = ParallelStreams(self.splits.train, config.train.batch_size, config.train.seq_length)
+        self.device = choose_device(config.train.device)
+        self.precision = choose_precision(config.train.precision, self.device)
+        torch.manual_seed(config.train.seed)
+        model = CharLM(len(corpus.vocabulary), **config.model.model_dump(), kernel=config.train.kernel)
+        self.model = model.to(self.device).train()
+        self.optimizer = build_optimizer(self.model, config.train)
+        self.states = self.model.initial_state(config.train.batch_size)
+        self.step = 0
+        self.best = (math.inf, 0)
+        self.last_loss_nats = math.inf
+        self.elapsed_s = 0.0
+        self.skipped_in_a_row = 0
+        self.interval = Interval()
+
+    @property
+    def chars_per_step(self) -> int:
+        """How many characters a step trains on, B T."""
+        return self.config.train.batch_size * self.config.train.seq_length
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every step was taken."""
+        return self.step >= self.config.train.max_steps
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the latest step."""
+        return learning_rate_at(max(0, self.step - 1), self.config.train)
+
+    def take_step(self) -> bool:
+        """Train on the next batch; return False where its gradient is not finite and the weights stay as they were.
+
+        Raises:
+            CharlmError: too many steps in a row had no finite gradient.
+        """
+        started_at_s = time.monotonic()
+        settings = self.config.train
+        batch = self.streams.batch(self.step)
+        if batch.is_pass_start:
+            self.states = self.model.initial_state(settings.batch_size)
+        learning_rate = learning_rate_at(self.step, settings)
+        result = train_step(
+            self.model, self.optimizer, batch, self.states, learning_rate, settings.grad_clip, self.precision
+        )
+        self.step += 1
+        self.interval.training_s += time.monotonic() - started_at_s
+        if not result.is_finite:
+            self._skip()
+            return False
+        self.states = result.states
+        self.skipped_in_a_row = 0
+        self.interval.num_steps += 1
+        self.interval.loss_nats += result.loss_nats
+        self.interval.grad_norm += result.grad_norm
+        return True
+
+    def _skip(self) -> None:
+        self.states = self.model.initial_state(self.config.train.batch_size)  # what they hold may be no number
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row == MAX_SKIPPED_STEPS:
+            raise CharlmError(
+                f"the gradient was not finite in {MAX_SKIPPED_STEPS} steps in a row, up to step {self.step}; what was "
+                "saved before is unharmed. Lower train.learning_rate or train.grad_clip, or raise train.warmup_steps, "
+                "and train into another directory."
+            )
+
+    def begin_interval(self) -> Interval:
+        """Return the sums since the last line of training metrics, and begin new ones."""
+        interval, self.interval = self.interval, Interval()
+        return interval
+
+    def checkpoint(self, is_resumable: bool) -> Checkpoint:
+        """Return the model as it stands, with all that resuming needs if so asked."""
+        return Checkpoint(
+            config=self.config,
+            vocabulary=self.corpus.vocabulary,
+            corpus_digest=self.corpus.digest,
+            step=self.step,
+            loss_nats=self.last_loss_nats if math.isfinite(self.last_loss_nats) else None,
+            weights=self.model.state_dict(),
+            training=self._training_state() if is_resumable else {},
+        )
+
+    def _training_state(self) -> dict[str, Any]:
+        is_cuda = self.device.type == "cuda"
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "states": [list(state) for state in self.states],
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(self.device) if is_cuda else None,
+            "best": list(self.best),
+            "last_loss_nats": self.last_loss_nats,
+            "elapsed_s": self.elapsed_s,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "interval": asdict(self.interval),
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Stand where a checkpoint was saved.
+
+        Raises:
+            InputError: the configuration or the corpus is another one than the run's, or the checkpoint cannot be
+                resumed from.
+        """
+        self._refuse_changes(checkpoint)
+        training = checkpoint.training
+        try:
+            self.model.load_state_dict(checkpoint.weights)
+            self.optimizer.load_state_dict(training["optimizer"])
+            self.states = tuple(LSTMState(h.to(self.device), c.to(self.device)) for h, c in training["states"])
+            torch.set_rng_state(training["random"])
+            if self.device.type == "cuda" and training["random_cuda"] is not None:
+                torch.cuda.set_rng_state(training["random_cuda"], self.device)
+            self.step = checkpoint.step
+            self.best = (training["best"][0], training["best"][1])
+            self.last_loss_nats = training["last_loss_nats"]
+            self.elapsed_s = training["elapsed_s"]
+            self.skipped_in_a_row = training["skipped_in_a_row"]
+            self.interval = Interval(**training["interval"])
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+            raise InputError(f"the run cannot go on from its checkpoint, whose content is damaged: {error}.") from None
+
+    def _refuse_changes(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.corpus_digest != self.corpus.digest:
+            raise InputError(
+                f"{self.corpus.name}: the text is another one than the run began with. "
+                "Give it the same text, or begin a new run with another --out."
+            )
+        before, now = checkpoint.config.model_dump(), self.config.model_dump()
+        changes = [
+            f"{section}.{key} was {before[section][key]!r} and is now {value!r}"
+            for section in ("data", "model", "train")
+            for key, value in now[section].items()
+            if value != before[section][key] and f"{section}.{key}" not in FREE_KEYS
+        ]
+        if changes:
+            raise InputError(
+                "a run goes on only with the configuration that it began with; "
+                + "; ".join(changes)
+                + ". Leave the configuration out to take the run's own, or begin a new run with another --out."
+            )

@@ -1,0 +1,1 @@
+"""Text in, ids out: vocabularies, corpora, splits and streams, and the baselines that a model has to beat."""

@@ -1,0 +1,169 @@
+"""Corpora: text of any size as ids on disk, in a cache that is keyed by content.
+
+The bytes are read three times, a chunk at a time: to find their digest, to count the symbols, and to write the ids.
+A corpus that was encoded before is only read for its digest.
+"""
+
+import codecs
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from charlm.cache import cache_directory
+from charlm.errors import InputError
+from charlm.text.sources import Source, find_sources
+from charlm.text.vocabulary import Level, Vocabulary
+
+CACHE_FORMAT = 1
+NUM_CODE_POINTS = 0x110000
+BYTE_ORDER_MARK = "\ufeff"
+
+Progress = Callable[[str, Iterable[bytes]], Iterable[bytes]]
+"""Wraps the chunks of one reading, named by its first argument, to show how far it is."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text as ids.
+
+    Attributes:
+        name: the path it was named by.
+        ids: (N,) of the narrowest unsigned type that holds every id, mapped from disk.
+        vocabulary: its symbols, in order of code points.
+        counts: how often each symbol occurs, (V,) int64.
+        digest: of its content and level, in hexadecimal; equal texts have equal digests.
+    """
+
+    name: str
+    ids: Tensor
+    vocabulary: Vocabulary
+    counts: Tensor
+    digest: str
+
+
+def load_corpus(path: str, level: Level, progress: Progress = lambda _, chunks: chunks) -> Corpus:
+    """Return the corpus that a path names, encoded now or before.
+
+    Args:
+        path: a file, a directory, a glob, or ``builtin:NAME``.
+        level: ``char`` for Unicode code points of UTF-8 text, ``byte`` for bytes as they are.
+        progress: shows how far each reading of the bytes is.
+
+    Raises:
+        InputError: nothing is there, it cannot be read, it is empty, or (level ``char``) it is not UTF-8 text.
+    """
+    sources = find_sources(path)
+    digest = _digest(sources, level, progress)
+    folder = cache_directory() / "corpora" / digest
+    if not folder.is_dir():
+        _encode(sources, level, folder, progress, path)
+    return _open_encoded(folder, path, digest)
+
+
+def _digest(sources: list[Source], level: Level, progress: Progress) -> str:
+    whole = hashlib.sha256(f"charlm corpus {CACHE_FORMAT} {level}".encode())
+    for source in sources:
+        part = hashlib.sha256()
+        for chunk in progress("reading", source.chunks()):
+            part.update(chunk)
+        whole.update(part.digest())
+    return whole.hexdigest()
+
+
+def _open_encoded(folder: Path, name: str, digest: str) -> Corpus:
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    vocabulary = Vocabulary.from_plain(meta["vocabulary"])
+    ids = torch.from_file(
+        str(folder / "ids.bin"), shared=False, size=meta["num_symbols"], dtype=_id_type(len(vocabulary))
+    )
+    return Corpus(name, ids, vocabulary, torch.tensor(meta["counts"]), digest)
+
+
+def _id_type(vocabulary_size: int) -> torch.dtype:
+    if vocabulary_size <= 1 << 8:
+        return torch.uint8
+    return torch.uint16 if vocabulary_size <= 1 << 16 else torch.int32
+
+
+def _encode(sources: list[Source], level: Level, folder: Path, progress: Progress, name: str) -> None:
+    """Encode into a folder beside the final one, and rename it into place when it is whole."""
+    all_counts = torch.zeros(256 if level == "byte" else NUM_CODE_POINTS, dtype=torch.int64)
+    for codes in _read_codes(sources, level, "counting", progress):
+        all_counts += torch.bincount(codes, minlength=len(all_counts))
+    num_symbols = int(all_counts.sum())
+    if num_symbols == 0:
+        raise InputError(f"{name}: the corpus is empty.")
+    used = torch.arange(256) if level == "byte" else all_counts.nonzero().flatten()
+    vocabulary = Vocabulary(level, map(chr, used.tolist()))
+    table = torch.zeros(len(all_counts), dtype=torch.int32)  # from code to id
+    table[used] = torch.arange(len(used), dtype=torch.int32)
+    id_type = _id_type(len(vocabulary))
+    meta = {"vocabulary": vocabulary.to_plain(), "counts": all_counts[used].tolist(), "num_symbols": num_symbols}
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
+    try:
+        with (unfinished / "ids.bin").open("wb") as stream:
+            for codes in _read_codes(sources, level, "encoding", progress):
+                stream.write(table[codes].to(id_type).numpy().tobytes())
+        (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        unfinished.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # unless another process finished the same corpus first
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _read_codes(sources: list[Source], level: Level, activity: str, progress: Progress) -> Iterator[Tensor]:
+    """Yield the bytes or code points of every source, (n,) int32 a chunk."""
+    for source in sources:
+        chunks = progress(activity, source.chunks())
+        if level == "byte":
+            yield from (torch.frombuffer(bytearray(chunk), dtype=torch.uint8).to(torch.int32) for chunk in chunks)
+        else:
+            yield from _decode(source, chunks)
+
+
+def _decode(source: Source, chunks: Iterable[bytes]) -> Iterator[Tensor]:
+    """Yield the code points of UTF-8, a byte-order mark at its start left out."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    offset = 0
+    for chunk in chain(chunks, [b""]):
+        pending = len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            raise InputError(_describe_bad_byte(source, offset - pending + error.start, error.reason)) from None
+        if "\0" in text:
+            raise InputError(f"{source.name}: not a text, it holds NUL characters. Use data.level=byte for it.")
+        if offset == 0:
+            text = text.removeprefix(BYTE_ORDER_MARK)
+        offset += len(chunk)
+        if text:
+            yield torch.frombuffer(bytearray(text.encode("utf-32-le")), dtype=torch.int32)
+
+
+def _describe_bad_byte(source: Source, offset: int, reason: str) -> str:
+    """Say on which line a byte stands that is no UTF-8, by reading up to it once more."""
+    before = 0
+    line = 1
+    value = b""
+    for chunk in source.chunks():
+        line += chunk.count(b"\n", 0, max(0, offset - before))
+        if before <= offset < before + len(chunk):
+            value = chunk[offset - before : offset - before + 1]
+            break
+        before += len(chunk)
+    return (
+        f"{source.name}: line {line}, byte offset {offset}: the byte 0x{value.hex()} is not UTF-8 ({reason}). "
+        "Convert the file to UTF-8, or use data.level=byte."
+    )

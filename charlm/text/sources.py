@@ -1,0 +1,124 @@
+"""Where a corpus's bytes come from: a file, a directory, a glob, gzip, or Python itself."""
+
+import glob
+import gzip
+import io
+import sysconfig
+import tokenize
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from charlm.errors import InputError
+
+CHUNK_BYTES = 1 << 22
+"""How much of a corpus is in memory at a time: large enough to be fast, small enough not to be noticed."""
+
+FETCHABLE = ("tinyshakespeare", "enwik8", "text8")
+"""The corpora that scripts/fetch_corpus.py knows."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file, or what stands for one.
+
+    Attributes:
+        name: what to call it in an error.
+        open: opens it for reading bytes; a ``.gz`` is unpacked on the way.
+    """
+
+    name: str
+    open: Callable[[], BinaryIO]
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes in order, ``CHUNK_BYTES`` at a time.
+
+        Raises:
+            InputError: the file cannot be read, or its gzip is broken.
+        """
+        try:
+            with self.open() as stream:
+                while chunk := stream.read(CHUNK_BYTES):
+                    yield chunk
+        except (OSError, EOFError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"{self.name}: cannot be read: {reason}.") from None
+
+
+def find_sources(path: str) -> list[Source]:
+    """Return what a corpus path names, in the order in which it is read.
+
+    Args:
+        path: a file, a directory (every file below it but hidden ones, by name), a glob, or ``builtin:NAME``.
+
+    Raises:
+        InputError: there is nothing of that name; the message says what to do.
+    """
+    if path.startswith("builtin:"):
+        return _builtin_sources(path)
+    root = Path(path).expanduser()
+    try:
+        if root.is_dir():
+            files = [file for file in root.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(root))]
+        elif root.exists():
+            files = [root]
+        else:
+            names = glob.glob(str(root), recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
+            files = [Path(name) for name in names if Path(name).is_file()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a corpus: {error}.") from None
+    if not files:
+        raise InputError(_nothing_found(path, root))
+    return [Source(str(file), _opener(file)) for file in sorted(files)]
+
+
+def _opener(file: Path) -> Callable[[], BinaryIO]:
+    if file.suffix == ".gz":
+        return lambda: cast(BinaryIO, gzip.open(file, "rb"))
+    return lambda: file.open("rb")
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _nothing_found(path: str, root: Path) -> str:
+    if root.is_dir():
+        return f"{path}: the directory holds no file to train on."
+    known = next((name for name in FETCHABLE if name in root.name), None)
+    if known:
+        return f"{path}: there is no such corpus yet. Fetch it with: python scripts/fetch_corpus.py {known}"
+    return (
+        f"{path}: there is no such file, directory or glob below {Path.cwd()}. Give data.path a text of your own, use "
+        "builtin:python-docs, or fetch a public corpus: python scripts/fetch_corpus.py tinyshakespeare"
+    )
+
+
+def _builtin_sources(path: str) -> list[Source]:
+    if path == "builtin:python-docs":
+        return [Source(path, lambda: io.BytesIO(_python_docs().encode()))]
+    if path == "builtin:python-source":
+        return [Source(str(file), _source_opener(file)) for file in _standard_library()]
+    raise InputError(f"{path}: unknown corpus. Known: builtin:python-docs and builtin:python-source.")
+
+
+def _python_docs() -> str:
+    from pydoc_data.topics import topics
+
+    return "\n\n".join(topics[name] for name in sorted(topics))
+
+
+def _standard_library() -> list[Path]:
+    """Return the standard library's modules, without its tests and without what was installed beside it."""
+    root = Path(sysconfig.get_path("stdlib"))
+    skipped = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
+    return sorted(file for file in root.rglob("*.py") if not skipped.intersection(file.relative_to(root).parts))
+
+
+def _source_opener(file: Path) -> Callable[[], BinaryIO]:
+    def open_as_utf8() -> BinaryIO:
+        with tokenize.open(file) as stream:  # a module may declare another encoding
+            return io.BytesIO(stream.read().encode())
+
+    return open_as_utf8

@@ -1,0 +1,136 @@
+"""The symbols of a model, and text to ids and back.
+
+A symbol is a Unicode code point (level ``char``) or a byte (level ``byte``); its id is its place in the vocabulary.
+"""
+
+import codecs
+import difflib
+import unicodedata
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from charlm.errors import InputError
+
+Level = Literal["char", "byte"]
+OnUnknown = Literal["error", "skip", "replace"]
+
+
+class TextDecoder(Protocol):
+    """Turns bytes into text as they come; an unfinished character waits for its end."""
+
+    def decode(self, data: bytes, final: bool = False) -> str:
+        """Return the text that is complete so far."""
+        ...
+
+
+class Vocabulary:
+    """An ordered set of symbols.
+
+    Args:
+        level: ``char`` or ``byte``.
+        symbols: the characters in order of code points, for ``char``; a byte vocabulary always has all 256.
+
+    Raises:
+        ValueError: a symbol is not one character, stands twice, or there is none.
+    """
+
+    def __init__(self, level: Level, symbols: Iterable[str] = ()) -> None:
+        self.level = level
+        self.symbols = [chr(byte) for byte in range(256)] if level == "byte" else list(symbols)
+        if not self.symbols or any(len(symbol) != 1 for symbol in self.symbols):
+            raise ValueError("a vocabulary is made of single characters, at least one")
+        if len(set(self.symbols)) != len(self.symbols):
+            raise ValueError("a symbol stands in the vocabulary twice")
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and (self.level, self.symbols) == (other.level, other.symbols)
+
+    __hash__ = None  # type: ignore[assignment]  # a vocabulary is compared, never a key
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of each symbol."""
+        return {symbol: index for index, symbol in enumerate(self.symbols)}
+
+    def encode(self, text: str, on_unknown: OnUnknown = "error", where: str = "the text") -> Tensor:
+        """Return the ids of a text, (N,) int64.
+
+        Args:
+            text: any text; in a byte vocabulary its UTF-8 is encoded.
+            on_unknown: what to do with a character that has no id: ``error``, ``skip`` it, or ``replace`` it by the
+                nearest known one.
+            where: what to call the text in an error.
+
+        Raises:
+            InputError: a character has no id and ``on_unknown`` is ``error``.
+        """
+        if self.level == "byte":
+            return torch.tensor(list(text.encode("utf-8", "surrogateescape")), dtype=torch.int64)
+        unknown = [symbol for symbol in dict.fromkeys(text) if symbol not in self.ids]
+        if unknown and on_unknown == "error":
+            raise InputError(self._describe_unknown(text, unknown, where))
+        known = dict(self.ids)
+        if on_unknown == "replace":
+            known |= {symbol: self.ids[self.nearest(symbol)] for symbol in unknown}
+        return torch.tensor([known[symbol] for symbol in text if symbol in known], dtype=torch.int64)
+
+    def decode(self, ids: Tensor) -> str:
+        """Return the text of ids (N,); bytes that are no UTF-8 become U+FFFD."""
+        return self.decoder().decode(self.to_bytes(ids), final=True)
+
+    def to_bytes(self, ids: Tensor) -> bytes:
+        """Return the UTF-8 of ids (N,): exactly the text that was encoded."""
+        values = ids.tolist()
+        if self.level == "byte":
+            return bytes(values)
+        return "".join(self.symbols[value] for value in values).encode("utf-8", "surrogatepass")
+
+    def decoder(self) -> TextDecoder:
+        """Return a decoder for what ``to_bytes`` gives, piece by piece."""
+        return codecs.getincrementaldecoder("utf-8")("replace")
+
+    def nearest(self, symbol: str) -> str:
+        """Return the known character most like an unknown one: its other case, its base letter, or by its name."""
+        base = unicodedata.normalize("NFKD", symbol)[0]
+        for candidate in (symbol.swapcase(), base, base.swapcase()):
+            if candidate in self.ids:
+                return candidate
+        name = unicodedata.name(symbol, "")
+        category = unicodedata.category(symbol)[0]
+        alike = [known for known in self.symbols if unicodedata.category(known)[0] == category] or self.symbols
+        return max(alike, key=lambda known: difflib.SequenceMatcher(None, name, unicodedata.name(known, "")).ratio())
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain values that ``from_plain`` reads back."""
+        return {"level": self.level, "symbols": "" if self.level == "byte" else "".join(self.symbols)}
+
+    @staticmethod
+    def from_plain(plain: dict[str, Any]) -> "Vocabulary":
+        """Return the vocabulary that ``to_plain`` described.
+
+        Raises:
+            ValueError: these are not the plain values of a vocabulary.
+        """
+        level, symbols = plain.get("level"), plain.get("symbols")
+        if level not in ("char", "byte") or not isinstance(symbols, str):
+            raise ValueError("this describes no vocabulary")
+        return Vocabulary(level, symbols)
+
+    def _describe_unknown(self, text: str, unknown: list[str], where: str) -> str:
+        lines = []
+        for symbol in unknown[:10]:
+            name = unicodedata.name(symbol, "unnamed")
+            place = f"character {text.index(symbol) + 1} of {where}"
+            lines.append(
+                f"{symbol!r} (U+{ord(symbol):04X} {name}), {place}; the nearest known is {self.nearest(symbol)!r}"
+            )
+        more = f"\n  and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+        listed = "\n  ".join(lines)
+        return f"the model has never seen:\n  {listed}{more}\nUse --on-unknown skip or --on-unknown replace to go on."
