@@ -3,17 +3,17 @@
 Dimensions: T time, B batch, H hidden width.
 """
 
+import ctypes
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
 from charlm.lstm.kernels import native
-
-Gradients = tuple[Tensor | None, ...]
 
 
 def lstm_sequence(
@@ -41,7 +41,7 @@ def lstm_sequence(
     if torch.is_grad_enabled() and any(x.requires_grad for x in (gates_x, weight_hh, *state)):
         hidden, h, c = SequenceFunction.apply(gates_x, weight_hh, *state, chosen)  # type: ignore[no-untyped-call]
     else:
-        with_first, h, c, _, _ = run_forward(gates_x, weight_hh, state, chosen, keeps=False)
+        with_first, h, c = run_forward(gates_x, weight_hh, state, chosen, keeps=False)
         hidden = with_first[1:]
     return hidden, LSTMState(h, c)
 
@@ -59,7 +59,7 @@ def check_arguments(gates_x: Tensor, weight_hh: Tensor, state: LSTMState) -> Non
         if x.device.type != "cpu" or x.dtype not in dtypes:
             allowed = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
             raise InputError(
-                f"kernel cpu: {name} must be {allowed} on the CPU, got {x.dtype} on {x.device}; use the kernel reference"
+                f"kernel cpu: {name} must be {allowed} on the CPU, got {x.dtype} on {x.device}; use reference"
             )
     hidden_size = weight_hh.shape[-1]
     batch_size = gates_x.shape[1] if gates_x.dim() == 3 else 0
@@ -80,14 +80,17 @@ def call(name: str, **arguments: Tensor | int | None) -> None:
     sequence = native.Sequence(num_threads=torch.get_num_threads())
     for field, value in arguments.items():
         setattr(sequence, field, value.data_ptr() if isinstance(value, Tensor) else value)
-    if getattr(native.load_library(), name)(native.ctypes.byref(sequence)) != 0:
+    if getattr(native.load_library(), name)(ctypes.byref(sequence)) != 0:
         raise CharlmError(f"out of memory in {name}")
 
 
 def run_forward(
     gates_x: Tensor, weight_hh: Tensor, state: LSTMState, instruction_set: str, keeps: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Return h before and after every step (T + 1, B, H), h and c after the last, and gates and cells if it keeps."""
+) -> tuple[Tensor, ...]:
+    """Return h before and after every step (T + 1, B, H), h and c after the last, and gates and cells if it keeps.
+
+    The gates are (T, B, 4H), after their activations, and the cells (T + 1, B, H), before and after every step.
+    """
     T, B, H = gates_x.shape[0], gates_x.shape[1], weight_hh.shape[1]
     gates_x, weight_hh = gates_x.contiguous(), weight_hh.contiguous()
     h_first, c_first = state.h.contiguous(), state.c.contiguous()
@@ -101,7 +104,7 @@ def run_forward(
         gates_x=gates_x, weight_hh=weight_hh, h_first=h_first, c_first=c_first,
         hidden=hidden, gates=gates, cells=cells, h_last=h_last, c_last=c_last,
     )  # fmt: skip
-    return hidden, h_last, c_last, gates, cells
+    return (hidden, h_last, c_last) if gates is None or cells is None else (hidden, h_last, c_last, gates, cells)
 
 
 class SequenceFunction(torch.autograd.Function):
@@ -109,20 +112,20 @@ class SequenceFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, gates_x: Tensor, weight_hh: Tensor, h: Tensor, c: Tensor, instruction_set: str
+        ctx: Any, gates_x: Tensor, weight_hh: Tensor, h: Tensor, c: Tensor, instruction_set: str
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return hidden (T, B, H) and the state after the last step; keep the activated gates and the cells."""
-        hidden, h_last, c_last, gates, cells = run_forward(
-            gates_x, weight_hh, LSTMState(h, c), instruction_set, keeps=True
-        )
-        ctx.save_for_backward(weight_hh, hidden, gates, cells)
+        hidden, h_last, c_last, *kept = run_forward(gates_x, weight_hh, LSTMState(h, c), instruction_set, keeps=True)
+        ctx.save_for_backward(weight_hh, hidden, *kept)
         ctx.instruction_set = instruction_set
         ctx.set_materialize_grads(False)
         return hidden[1:], h_last, c_last
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_hidden: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None) -> Gradients:
+    def backward(
+        ctx: Any, grad_hidden: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         """Return the gradients of forward's tensors; U's is one product over all steps."""
         weight_hh, hidden, gates, cells = ctx.saved_tensors
         T, B, H = gates.shape[0], gates.shape[1], weight_hh.shape[1]

@@ -15,12 +15,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence as Arguments
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from charlm.cache import cache_directory
 from charlm.errors import CharlmError
 
 SOURCES = Path(__file__).parent / "csrc"
+
+KERNEL_SOURCES = ("lstm.c", "lookup.c")
+"""Compiled once for each instruction set; the rest is included by them or compiled once."""
 
 X86_AVX2 = ("-mavx2", "-mfma")
 X86_AVX512 = (*X86_AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mprefer-vector-width=512")
@@ -47,7 +51,7 @@ class BuildError(CharlmError):
 class Sequence(ctypes.Structure):
     """The arguments of the kernels; csrc/lstm.h says what each one holds, in this order."""
 
-    _fields_ = [  # noqa: RUF012  # ctypes reads this attribute
+    _fields_ = [
         *((name, ctypes.c_int64) for name in ("T", "B", "H", "num_threads", "is_bf16")),
         *((name, ctypes.c_void_p) for name in ("weight_hh", "gates_x", "h_first", "c_first")),
         *((name, ctypes.c_void_p) for name in ("hidden", "gates", "cells", "h_last", "c_last")),
@@ -112,12 +116,15 @@ def compile_library(compiler: Arguments[str], sources: Path, output: Path) -> No
 
 
 def compile_objects(command: Arguments[str], sources: Path, library: Path) -> None:
-    """Compile and link with one command and its flags."""
+    """Compile and link with one command and its flags, several compilers at a time."""
     objects = [str(library.parent / "processor.o")]
-    run([*command, "-c", str(sources / "processor.c"), "-o", objects[0]])
+    commands = [[*command, "-c", str(sources / "processor.c"), "-o", objects[0]]]
     for name, flags in INSTRUCTION_SETS.items():
-        objects.append(str(library.parent / f"{name}.o"))
-        run([*command, *flags, f"-DLSTM_PATH={name}", "-c", str(sources / "lstm.c"), "-o", objects[-1]])
+        for source in KERNEL_SOURCES:
+            objects.append(str(library.parent / f"{name}-{source}.o"))
+            commands.append([*command, *flags, f"-DLSTM_PATH={name}", "-c", str(sources / source), "-o", objects[-1]])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(run, commands))
     run([*command, "-shared", *objects, "-o", str(library)])
 
 
