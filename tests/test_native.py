@@ -143,6 +143,7 @@ def test_an_unwritable_cache_is_told_in_one_line(tmp_path: Path, monkeypatch: py
 def test_a_compiler_without_openmp_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the compiler refuses OpenMP the kernels are built for one thread."""
     monkeypatch.setattr(native, "INSTRUCTION_SETS", {"portable": ()})
+    compiler = shutil.which(COMPILER[0])
     script = f'case "$*" in *-fopenmp*) echo "error: no OpenMP" >&2; exit 1;; esac; exec {compiler} "$@"'
     monkeypatch.setenv("CC", write_compiler(tmp_path, script))
     assert choose_kernel("cpu").note == "portable"
