@@ -4,7 +4,6 @@ Dimensions: B batch, T time, E embedding, H hidden width, V vocabulary, L layers
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from charlm.lstm import LSTM, LSTMCell
 from charlm.lstm.layers import States
@@ -52,7 +51,7 @@ class CharLM(nn.Module):
             Logits (B, T, V) of the character that follows each place, and the state after the last one.
         """
         hidden, states = self.lstm(self._first_gates(ids.T), states)  # (T, B, H)
-        return self.output(hidden.transpose(0, 1)), states
+        return self.output(hidden).transpose(0, 1), states  # (T, B, V) to (B, T, V)
 
     def step(self, ids: Tensor, states: States) -> tuple[Tensor, States]:
         """Score the next character after one more: ids (B,) to logits (B, V), stepping the cells themselves."""
@@ -68,4 +67,4 @@ class CharLM(nn.Module):
         first: LSTMCell = self.lstm.cells[0]  # type: ignore[assignment]
         if self.embedding.num_embeddings > ids.numel():
             return first.project(self.embedding(ids))
-        return F.embedding(ids, first.project(self.embedding.weight))
+        return self.lstm.kernel.look_up_rows(first.project(self.embedding.weight), ids)

@@ -52,7 +52,7 @@ class TrainConfig(Section):
     seed: int = Field(1, ge=0, lt=2**63, description="Of the initial weights and of dropout.")
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="Of the matrix products in training.")
-    kernel: Literal["auto", "reference"] = Field("auto", description="What runs the LSTM over a sequence.")
+    kernel: Literal["auto", "cpu", "reference"] = Field("auto", description="What runs the LSTM over a sequence.")
 
 
 class SampleConfig(Section):

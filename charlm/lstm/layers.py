@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from charlm.lstm.cell import LSTMCell, LSTMState
-from charlm.lstm.kernels import KERNELS, choose_kernel
+from charlm.lstm.kernels import Kernel, choose_kernel
 
 States = tuple[LSTMState, ...]
 """One state a layer, the lowest layer first."""
@@ -48,7 +48,14 @@ class LSTM(nn.Module):
         widths = [input_size] + [hidden_size] * (num_layers - 1)
         self.cells = nn.ModuleList(LSTMCell(width, hidden_size) for width in widths)
         self.dropout = dropout
-        self.kernel = choose_kernel(kernel)
+        self._kernel_name = kernel
+        choose_kernel(kernel)  # one that is named and cannot run says so now, not in the first step
+
+    @property
+    def kernel(self) -> Kernel:
+        """What runs whole sequences on the device, and in the dtype, that the weights now have."""
+        weight = self._cells()[0].weight_hh
+        return choose_kernel(self._kernel_name, weight.device, weight.dtype)
 
     def initial_state(self, batch_size: int) -> States:
         """Return zeros, (B, H) each, on the weights' device and in their dtype."""
@@ -66,7 +73,7 @@ class LSTM(nn.Module):
         Returns:
             The last layer's hidden states (T, B, H), and the states after the last step.
         """
-        lstm_sequence = KERNELS[self.kernel]
+        lstm_sequence = self.kernel.lstm_sequence
         hidden = gates_x
         after = []
         for depth, (cell, state) in enumerate(zip(self._cells(), states, strict=True)):

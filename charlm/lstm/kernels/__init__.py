@@ -7,12 +7,17 @@ dtype is that of the recurrent products; ``weight_hh`` is (4H, H); the state's t
 dtype; ``hidden`` (T, B, H) has the dtype of ``gates_x``. No kernel changes its arguments.
 """
 
-from typing import Protocol
+import functools
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
-from charlm.lstm.kernels import reference
+from charlm.lstm.kernels import cpu, lookup, reference
 
 
 class LSTMKernel(Protocol):
@@ -23,14 +28,57 @@ class LSTMKernel(Protocol):
         ...
 
 
-KERNELS: dict[str, LSTMKernel] = {"reference": reference.lstm_sequence}
-"""Every kernel that this machine can run, the fastest first."""
+class Kernel(NamedTuple):
+    """A kernel that runs here.
+
+    Attributes:
+        name: what a configuration calls it.
+        note: how it runs, or why no faster one does, in a few words.
+        lstm_sequence: the kernel.
+        look_up_rows: rows of a table (V, 4H) at ids (T, B), for the first layer's gates.
+    """
+
+    name: str
+    note: str
+    lstm_sequence: LSTMKernel
+    look_up_rows: Callable[[Tensor, Tensor], Tensor]
 
 
-def choose_kernel(name: str) -> str:
-    """Return the kernel to use for a name, ``auto`` standing for the fastest that the machine has.
+KERNEL_NAMES = ("cpu", "reference")
+"""Every kernel, the fastest first."""
+
+
+@functools.cache
+def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Kernel:
+    """Return the kernel of a name; ``auto`` takes the fastest that this machine, device and dtype have.
+
+    The first choice of ``cpu`` or ``auto`` may take the seconds in which its C sources are compiled.
 
     Args:
-        name: ``auto`` or a key of ``KERNELS``.
+        name: ``auto`` or one of ``KERNEL_NAMES``.
+        device: where the weights are.
+        dtype: of the weights.
+
+    Raises:
+        InputError: there is no such kernel, or it is named and cannot run here.
     """
-    return next(iter(KERNELS)) if name == "auto" else name
+    if name not in ("auto", *KERNEL_NAMES):
+        raise InputError(f"kernel {name!r}: there is no such kernel; use one of auto, {', '.join(KERNEL_NAMES)}.")
+    if name == "reference":
+        return _reference("as chosen")
+    device = torch.device(device)
+    reason = None
+    if device.type != "cpu" or dtype != torch.float32:
+        reason = f"the kernel cpu takes float32 weights on the CPU, not {str(dtype).removeprefix('torch.')} on {device}"
+    else:
+        try:
+            return Kernel("cpu", cpu.fastest_instruction_set(), cpu.lstm_sequence, lookup.look_up_rows)
+        except CharlmError as error:
+            reason = str(error)
+    if name == "auto":
+        return _reference(reason)
+    raise InputError(f"kernel cpu: {reason}; or use the kernel reference.")
+
+
+def _reference(note: str) -> Kernel:
+    return Kernel("reference", note, reference.lstm_sequence, lambda table, ids: F.embedding(ids, table))

@@ -1,0 +1,33 @@
+/* The backward of a lookup: sums of the rows that belong to one another, for one instruction set. */
+#include "lstm.h"
+#include "vector.h"
+
+#define JOIN(a, b) a##b
+#define NAMED(name, path) JOIN(name, path)
+
+INLINE void add_columns(const int64_t *ids, const void *rows, float *sums, int64_t num_rows, int64_t width,
+                        int64_t begin, int64_t end, bool is_bf16)
+{
+    for (int64_t n = 0; n < num_rows; n++)
+        for (int64_t column = begin; column < end; column += LANES) {
+            const int64_t at = ids[n] * width + column;
+            const int count = (int)(end - column < LANES ? end - column : LANES);
+            store(sums, at, load(sums, at, count, false) + load(rows, n * width + column, count, is_bf16), count, false);
+        }
+}
+
+/* sums[ids[n]] += rows[n] for every n in order, in float whatever the rows are; each thread owns some columns. */
+void NAMED(lookup_sum_rows_, LSTM_PATH)(const int64_t *ids, const void *rows, float *sums, int64_t num_rows,
+                                        int64_t width, int64_t num_threads, int64_t is_bf16)
+{
+    const int64_t vectors = (width + LANES - 1) / LANES;
+#pragma omp parallel for num_threads((int)num_threads) schedule(static, 1)
+    for (int64_t part = 0; part < num_threads; part++) {
+        const int64_t begin = vectors * part / num_threads * LANES;
+        const int64_t after = vectors * (part + 1) / num_threads * LANES, end = after < width ? after : width;
+        if (is_bf16)
+            add_columns(ids, rows, sums, num_rows, width, begin, end, true);
+        else
+            add_columns(ids, rows, sums, num_rows, width, begin, end, false);
+    }
+}

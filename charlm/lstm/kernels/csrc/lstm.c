@@ -1,0 +1,282 @@
+/* One LSTM layer over a whole sequence, forward and backward, for one instruction set.
+ *
+ * The recurrent weights are packed once. Then each thread takes its own rows of the batch through all T steps and never
+ * waits for another. In a step, a tile of a few rows by a few vectors of hidden units is multiplied and at once taken
+ * through its pointwise work, so that the pre-activations never leave the registers and the first-level cache.
+ *
+ * T time, B batch, H hidden width; P is H rounded up to whole vectors, for the thread's own arrays, where the units
+ * beyond H stay zero. See lstm.h for the arrays.
+ */
+#include "lstm.h"
+#include "product.h"
+
+#include <stdlib.h>
+
+#define JOIN(a, b) a##b
+#define NAMED(name, path) JOIN(name, path)
+
+enum { ALIGNMENT = 64, GATES = 4 };
+
+/* What one thread needs, cut from one allocation behind the packed weights. */
+typedef struct {
+    char *operands[2]; /* left-hand values of the step before and of this one */
+    float *carry;      /* (rows, P): the cell state, or backward its gradient */
+    int64_t stride;    /* bytes from one row of operands to the next */
+} Scratch;
+
+typedef struct {
+    char *packed;
+    char *scratch;
+    int64_t padded_size, depth, num_blocks, steps, stride, scratch_bytes, num_parts;
+} Plan;
+
+INLINE int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Lay out the memory for products of `depth` values with `num_blocks` blocks of weights; false if there is none. */
+static bool make_plan(Plan *plan, const Sequence *s, int64_t depth, int64_t num_blocks)
+{
+    const bool is_paired = s->is_bf16 && HAS_PAIRS;
+    plan->padded_size = round_up(s->H, LANES);
+    plan->depth = depth;
+    plan->num_blocks = num_blocks;
+    plan->steps = is_paired ? depth / 2 : depth;
+    /* one line more than needed, or rows a power of two apart would share the sets of the cache */
+    plan->stride = round_up(plan->steps * 4, ALIGNMENT) + ALIGNMENT;
+    plan->num_parts = min(s->num_threads, s->B);
+    const int64_t rows = (s->B + plan->num_parts - 1) / plan->num_parts;
+    plan->scratch_bytes = round_up(rows * (2 * plan->stride + plan->padded_size * 4), ALIGNMENT);
+    const int64_t packed_bytes = num_blocks * plan->steps * BLOCK * 4;
+    plan->packed = aligned_alloc(ALIGNMENT, (size_t)(packed_bytes + plan->num_parts * plan->scratch_bytes));
+    plan->scratch = plan->packed + packed_bytes;
+    return plan->packed != NULL;
+}
+
+static Scratch take_scratch(const Plan *plan, int64_t part, int64_t rows)
+{
+    char *start = plan->scratch + part * plan->scratch_bytes;
+    return (Scratch){{start, start + rows * plan->stride}, (float *)(start + 2 * rows * plan->stride), plan->stride};
+}
+
+/* Rows of the tile that begins at `row`: the tiles of a part differ by one row at most. */
+INLINE int tile_rows(int64_t row, int64_t rows)
+{
+    const int64_t left = rows - row, tiles = (left + TILE_ROWS - 1) / TILE_ROWS;
+    return (int)((left + tiles - 1) / tiles);
+}
+
+/* Block j holds LANES units, a vector for each gate. */
+static void pack_forward(const Sequence *s, const Plan *plan, bool is_bf16)
+{
+#pragma omp parallel for num_threads((int)plan->num_parts) schedule(static)
+    for (int64_t block = 0; block < plan->num_blocks; block++)
+        for (int gate = 0; gate < GATES; gate++)
+            for (int lane = 0; lane < LANES; lane++) {
+                const int64_t unit = block * LANES + lane;
+                for (int64_t k = 0; k < plan->depth; k++) {
+                    const bool is_inside = unit < s->H && k < s->H;
+                    const float x = is_inside ? s->weight_hh[(gate * s->H + unit) * s->H + k] : 0.0f;
+                    pack(plan->packed, block, plan->depth, k, gate, lane, x, is_bf16);
+                }
+            }
+}
+
+/* Block j holds 4 LANES units; the depth runs over the gates, P values each. */
+static void pack_backward(const Sequence *s, const Plan *plan, bool is_bf16)
+{
+    const int64_t P = plan->padded_size;
+#pragma omp parallel for num_threads((int)plan->num_parts) schedule(static)
+    for (int64_t block = 0; block < plan->num_blocks; block++)
+        for (int64_t k = 0; k < plan->depth; k++)
+            for (int column = 0; column < BLOCK; column++) {
+                const int64_t row = k % P, unit = block * BLOCK + column;
+                const bool is_inside = row < s->H && unit < s->H;
+                const float x = is_inside ? s->weight_hh[(k / P * s->H + row) * s->H + unit] : 0.0f;
+                pack(plan->packed, block, plan->depth, k, column / LANES, column % LANES, x, is_bf16);
+            }
+}
+
+/* Take one row and vector of units through a step: pre-activations to h and c. */
+INLINE void advance(const Sequence *s, const Scratch *own, const Plan *plan, const Floats *sums, int64_t t, int64_t row,
+                    int64_t first_row, int64_t unit, bool is_bf16)
+{
+    const int64_t H = s->H, b = first_row + row, at = (t * s->B + b) * GATES * H + unit;
+    const int count = (int)min(LANES, H - unit);
+    float *carry = own->carry + row * plan->padded_size + unit;
+    Floats c;
+    memcpy(&c, carry, sizeof c);
+    const Floats i = sigmoid(sums[0] + load(s->gates_x, at, count, is_bf16));
+    const Floats f = sigmoid(sums[1] + load(s->gates_x, at + H, count, is_bf16));
+    const Floats g = hyperbolic_tangent(sums[2] + load(s->gates_x, at + 2 * H, count, is_bf16));
+    const Floats o = sigmoid(sums[3] + load(s->gates_x, at + 3 * H, count, is_bf16));
+    c = f * c + i * g;
+    const Floats h = o * hyperbolic_tangent(c);
+    memcpy(carry, &c, sizeof c);
+    store_operand(own->operands[(t + 1) % 2] + row * own->stride, unit, h, is_bf16);
+    const int64_t after = ((t + 1) * s->B + b) * H + unit;
+    store(s->hidden, after, h, count, is_bf16);
+    if (s->gates) {
+        store(s->gates, at, i, count, is_bf16);
+        store(s->gates, at + H, f, count, is_bf16);
+        store(s->gates, at + 2 * H, g, count, is_bf16);
+        store(s->gates, at + 3 * H, o, count, is_bf16);
+        store(s->cells, after, c, count, is_bf16);
+    }
+    if (t == s->T - 1) {
+        store(s->h_last, b * H + unit, h, count, false);
+        store(s->c_last, b * H + unit, c, count, false);
+    }
+}
+
+/* Set up the rows' state before the first step, and keep it where backward will look for it. */
+INLINE void begin_forward(const Sequence *s, const Plan *plan, const Scratch *own, int64_t rows, int64_t first_row,
+                          bool is_bf16)
+{
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t unit = 0; unit < plan->padded_size; unit += LANES) {
+            const int64_t at = (first_row + row) * s->H + unit;
+            const int count = (int)min(LANES, s->H - unit);
+            const Floats h = load(s->h_first, at, count, false), c = load(s->c_first, at, count, false);
+            store_operand(own->operands[0] + row * own->stride, unit, h, is_bf16);
+            store(own->carry, row * plan->padded_size + unit, c, LANES, false);
+            store(s->hidden, at, h, count, is_bf16);
+            if (s->cells)
+                store(s->cells, at, c, count, is_bf16);
+        }
+}
+
+INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, bool is_bf16)
+{
+    const int64_t first_row = s->B * part / plan->num_parts, rows = s->B * (part + 1) / plan->num_parts - first_row;
+    const Scratch own = take_scratch(plan, part, rows);
+    const int64_t block_bytes = plan->steps * BLOCK * 4;
+    begin_forward(s, plan, &own, rows, first_row, is_bf16);
+    for (int64_t t = 0; t < s->T; t++)
+        for (int64_t block = 0; block < plan->num_blocks; block++)
+            for (int64_t row = 0, tile; row < rows; row += tile) {
+                Floats sums[TILE_ROWS][VECTORS];
+                tile = tile_rows(row, rows);
+                multiply_tile((int)tile, own.operands[t % 2] + row * own.stride, own.stride,
+                              plan->packed + block * block_bytes, plan->steps, is_bf16 && HAS_PAIRS, sums);
+                for (int64_t r = 0; r < tile; r++)
+                    advance(s, &own, plan, sums[r], t, row + r, first_row, block * LANES, is_bf16);
+            }
+}
+
+/* Take one row and vector of units back through step t: the gradient of h after it to that of its pre-activations. */
+INLINE void retreat(const Sequence *s, const Scratch *own, const Plan *plan, Floats grad_h, int64_t t, int64_t row,
+                    int64_t first_row, int64_t unit, bool is_bf16)
+{
+    const int64_t H = s->H, P = plan->padded_size, b = first_row + row;
+    const int64_t at = (t * s->B + b) * GATES * H + unit, before = (t * s->B + b) * H + unit, after = before + s->B * H;
+    const int count = (int)min(LANES, H - unit);
+    float *carry = own->carry + row * P + unit;
+    Floats grad_c;
+    memcpy(&grad_c, carry, sizeof grad_c);
+    const Floats i = load(s->gates, at, count, is_bf16), f = load(s->gates, at + H, count, is_bf16);
+    const Floats g = load(s->gates, at + 2 * H, count, is_bf16), o = load(s->gates, at + 3 * H, count, is_bf16);
+    const Floats c_before = load(s->cells, before, count, is_bf16);
+    const Floats tanh_c = hyperbolic_tangent(load(s->cells, after, count, is_bf16));
+    if (s->grad_hidden)
+        grad_h += load(s->grad_hidden, before, count, is_bf16);
+    grad_c += grad_h * o * (1.0f - tanh_c * tanh_c);
+    const Floats grads[GATES] = {grad_c * g * (i * (1.0f - i)), grad_c * c_before * (f * (1.0f - f)),
+                                 grad_c * i * (1.0f - g * g), grad_h * tanh_c * (o * (1.0f - o))};
+    for (int gate = 0; gate < GATES; gate++) {
+        store(s->grad_gates_x, at + gate * H, grads[gate], count, is_bf16);
+        store_operand(own->operands[t % 2] + row * own->stride, gate * P + unit, grads[gate], is_bf16);
+    }
+    grad_c *= f;
+    memcpy(carry, &grad_c, sizeof grad_c);
+    if (t == 0)
+        store(s->grad_c_first, b * H + unit, grad_c, count, false);
+}
+
+INLINE void begin_backward(const Sequence *s, const Plan *plan, const Scratch *own, int64_t rows, int64_t first_row)
+{
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t unit = 0; unit < plan->padded_size; unit += LANES) {
+            Floats grad_c = {0};
+            if (s->grad_c_last)
+                grad_c = load(s->grad_c_last, (first_row + row) * s->H + unit, (int)min(LANES, s->H - unit), false);
+            store(own->carry, row * plan->padded_size + unit, grad_c, LANES, false);
+        }
+}
+
+/* The gradient of h after step t, for a tile: through the step behind it, or what the caller gave for the last one. */
+INLINE void gather_grad_h(const Sequence *s, const Scratch *own, const Plan *plan, int tile, int64_t t, int64_t row,
+                          int64_t first_row, int64_t block, bool is_bf16, Floats sums[TILE_ROWS][VECTORS])
+{
+    if (t < s->T - 1) {
+        multiply_tile(tile, own->operands[(t + 1) % 2] + row * own->stride, own->stride,
+                      plan->packed + block * plan->steps * BLOCK * 4, plan->steps, is_bf16 && HAS_PAIRS, sums);
+        return;
+    }
+    for (int r = 0; r < tile; r++)
+        for (int v = 0; v < VECTORS; v++) {
+            const int64_t unit = block * BLOCK + v * LANES, at = (first_row + row + r) * s->H + unit;
+            sums[r][v] = (Floats){0};
+            if (s->grad_h_last && unit < s->H)
+                sums[r][v] = load(s->grad_h_last, at, (int)min(LANES, s->H - unit), false);
+        }
+}
+
+INLINE void backward_rows(const Sequence *s, const Plan *plan, int64_t part, bool is_bf16)
+{
+    const int64_t first_row = s->B * part / plan->num_parts, rows = s->B * (part + 1) / plan->num_parts - first_row;
+    const Scratch own = take_scratch(plan, part, rows);
+    begin_backward(s, plan, &own, rows, first_row);
+    for (int64_t t = s->T - 1; t >= -1; t--)
+        for (int64_t block = 0; block < plan->num_blocks; block++)
+            for (int64_t row = 0, tile; row < rows; row += tile) {
+                Floats grad_h[TILE_ROWS][VECTORS];
+                tile = tile_rows(row, rows);
+                gather_grad_h(s, &own, plan, (int)tile, t, row, first_row, block, is_bf16, grad_h);
+                for (int64_t r = 0; r < tile; r++)
+                    for (int v = 0; v < VECTORS; v++) {
+                        const int64_t unit = block * BLOCK + v * LANES;
+                        if (unit >= s->H)
+                            break;
+                        if (t >= 0)
+                            retreat(s, &own, plan, grad_h[r][v], t, row + r, first_row, unit, is_bf16);
+                        else
+                            store(s->grad_h_first, (first_row + row + r) * s->H + unit, grad_h[r][v],
+                                  (int)min(LANES, s->H - unit), false);
+                    }
+            }
+}
+
+int NAMED(lstm_forward_, LSTM_PATH)(const Sequence *s)
+{
+    Plan plan;
+    const int64_t depth = round_up(s->H, LANES);
+    if (!make_plan(&plan, s, depth, depth / LANES))
+        return 1;
+    pack_forward(s, &plan, s->is_bf16);
+#pragma omp parallel for num_threads((int)plan.num_parts) schedule(static, 1)
+    for (int64_t part = 0; part < plan.num_parts; part++)
+        if (s->is_bf16)
+            forward_rows(s, &plan, part, true);
+        else
+            forward_rows(s, &plan, part, false);
+    free(plan.packed);
+    return 0;
+}
+
+int NAMED(lstm_backward_, LSTM_PATH)(const Sequence *s)
+{
+    Plan plan;
+    if (!make_plan(&plan, s, GATES * round_up(s->H, LANES), round_up(s->H, BLOCK) / BLOCK))
+        return 1;
+    pack_backward(s, &plan, s->is_bf16);
+#pragma omp parallel for num_threads((int)plan.num_parts) schedule(static, 1)
+    for (int64_t part = 0; part < plan.num_parts; part++)
+        if (s->is_bf16)
+            backward_rows(s, &plan, part, true);
+        else
+            backward_rows(s, &plan, part, false);
+    free(plan.packed);
+    return 0;
+}

@@ -1,0 +1,107 @@
+/* Products of a thread's rows with recurrent weights packed for it: tiles of `rows` by four vectors, kept in registers.
+ *
+ * An operand is a left-hand value as the product reads it: float, or bfloat16 where the instruction set multiplies
+ * bfloat16 pairs (`is_paired`). Elsewhere bfloat16 products take floats that were rounded to bfloat16: the same values.
+ * Packed weights lie in blocks of four vectors (LANES columns each), depth by depth, so that a tile reads them in one
+ * stream; paired ones interleave two depths in a lane.
+ */
+#pragma once
+
+#include "vector.h"
+
+#if defined(__AVX512BF16__)
+#define HAS_PAIRS true
+#else
+#define HAS_PAIRS false
+#endif
+
+enum { VECTORS = 4, BLOCK = VECTORS * LANES };
+
+INLINE int64_t round_up(int64_t n, int64_t multiple)
+{
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+INLINE float rounded_to_bf16(float x)
+{
+    Floats value = {x};
+    return from_bf16(to_bf16(value))[0];
+}
+
+/* Put the weight of one column (vector and lane of a block) at one depth into its place. */
+INLINE void pack(void *packed, int64_t block, int64_t depth, int64_t k, int vector, int lane, float x, bool is_bf16)
+{
+    if (is_bf16 && HAS_PAIRS) {
+        Floats value = {x};
+        int64_t place = ((block * depth + k - k % 2) * VECTORS + vector * 2) * LANES + lane * 2 + k % 2;
+        ((uint16_t *)packed)[place] = to_bf16(value)[0];
+    } else {
+        int64_t place = ((block * depth + k) * VECTORS + vector) * LANES + lane;
+        ((float *)packed)[place] = is_bf16 ? rounded_to_bf16(x) : x;
+    }
+}
+
+/* Write LANES left-hand values at `index`, as the product will read them. */
+INLINE void store_operand(void *operand, int64_t index, Floats x, bool is_bf16)
+{
+    if (is_bf16 && !HAS_PAIRS)
+        x = from_bf16(to_bf16(x));
+    store(operand, index, x, LANES, is_bf16 && HAS_PAIRS);
+}
+
+INLINE Floats multiply_add(Floats sum, Floats weights, Floats x, bool is_paired)
+{
+#if defined(__AVX512BF16__)
+    if (is_paired)
+        return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)weights, (__m512bh)x);
+#else
+    (void)is_paired;
+#endif
+    return sum + weights * x;
+}
+
+/* sums[row][vector] = Σ_k operand[row][k] * packed[k][vector], rows `stride` bytes apart.
+ *
+ * Each row's sum is taken in the same order whatever the number of rows, so that the rows' grouping, and with it the
+ * number of threads, changes no bit. A step reads 4 bytes of each row: one float, or a pair. */
+INLINE void multiply_rows(const int rows, const char *operand, int64_t stride, const char *packed, int64_t steps,
+                          bool is_paired, Floats sums[TILE_ROWS][VECTORS])
+{
+    Floats acc[TILE_ROWS][VECTORS] = {0};
+    for (int64_t k = 0; k < steps; k++) {
+        Floats x[TILE_ROWS]; /* one register a row, so that one more serves all the weights in turn */
+#pragma GCC unroll 8
+        for (int row = 0; row < rows; row++) {
+            int32_t bits;
+            memcpy(&bits, operand + row * stride + k * 4, 4);
+            x[row] = (Floats)((Ints){0} | bits); /* as an integer: arithmetic could alter a pair */
+        }
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            Floats weights;
+            memcpy(&weights, packed + (k * VECTORS + v) * (int64_t)sizeof weights, sizeof weights);
+#pragma GCC unroll 8
+            for (int row = 0; row < rows; row++)
+                acc[row][v] = multiply_add(acc[row][v], weights, x[row], is_paired);
+        }
+    }
+#pragma GCC unroll 8
+    for (int row = 0; row < rows; row++)
+        memcpy(sums[row], acc[row], sizeof acc[row]);
+}
+
+/* The same with the number of rows, 1..TILE_ROWS, made a constant, so that the accumulators stay in registers. */
+INLINE void multiply_tile(int rows, const char *operand, int64_t stride, const char *packed, int64_t steps,
+                          bool is_paired, Floats sums[TILE_ROWS][VECTORS])
+{
+    switch (rows) {
+#if TILE_ROWS == 6
+    case 6: multiply_rows(6, operand, stride, packed, steps, is_paired, sums); break;
+    case 5: multiply_rows(5, operand, stride, packed, steps, is_paired, sums); break;
+    case 4: multiply_rows(4, operand, stride, packed, steps, is_paired, sums); break;
+#endif
+    case 3: multiply_rows(3, operand, stride, packed, steps, is_paired, sums); break;
+    case 2: multiply_rows(2, operand, stride, packed, steps, is_paired, sums); break;
+    default: multiply_rows(1, operand, stride, packed, steps, is_paired, sums);
+    }
+}

@@ -1,0 +1,128 @@
+/* Vectors of floats on any instruction set, from the compiler's vector extensions: loads, stores, bfloat16, sigmoid
+ * and tanh. LANES is the width of the widest register that this compilation may use; TILE_ROWS is how many rows of
+ * four accumulators fit its register file beside the operands (32 registers or 16).
+ *
+ * Arrays hold float or bfloat16, told by `is_bf16`, a constant wherever these functions are inlined.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define LANES 16
+#define TILE_ROWS 6
+#elif defined(__AVX__)
+#define LANES 8
+#define TILE_ROWS 3
+#elif defined(__aarch64__)
+#define LANES 4
+#define TILE_ROWS 6
+#else
+#define LANES 4
+#define TILE_ROWS 3
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float Floats __attribute__((vector_size(4 * LANES)));
+typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t Words __attribute__((vector_size(4 * LANES)));
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
+
+INLINE Floats blend(Ints mask, Floats yes, Floats no)
+{
+    return (Floats)(((Ints)yes & mask) | ((Ints)no & ~mask));
+}
+
+/* Round to bfloat16, to nearest, ties to even; a NaN stays one. */
+INLINE Halves to_bf16(Floats x)
+{
+#if defined(__AVX512BF16__)
+    return (Halves)_mm512_cvtneps_pbh((__m512)x);
+#else
+    Words bits = (Words)x;
+    Words rounded = bits + 0x7fff + ((bits >> 16) & 1);
+    Words quiet = bits | 0x400000; /* rounding up may carry a NaN's payload into the sign */
+    Words is_nan = (Words)(x != x);
+    return __builtin_convertvector(((quiet & is_nan) | (rounded & ~is_nan)) >> 16, Halves);
+#endif
+}
+
+INLINE Floats from_bf16(Halves x)
+{
+    return (Floats)(__builtin_convertvector(x, Words) << 16);
+}
+
+/* Read `count` (at most LANES) elements from `index` on; the lanes beyond are zero. */
+INLINE Floats load(const void *array, int64_t index, int count, bool is_bf16)
+{
+    if (is_bf16) {
+        const uint16_t *from = (const uint16_t *)array + index;
+        Halves x = {0};
+        if (count == LANES)
+            memcpy(&x, from, sizeof x);
+        else
+            memcpy(&x, from, (size_t)count * sizeof *from);
+        return from_bf16(x);
+    }
+    const float *from = (const float *)array + index;
+    Floats x = {0};
+    if (count == LANES)
+        memcpy(&x, from, sizeof x);
+    else
+        memcpy(&x, from, (size_t)count * sizeof *from);
+    return x;
+}
+
+/* Write the first `count` lanes from `index` on. */
+INLINE void store(void *array, int64_t index, Floats x, int count, bool is_bf16)
+{
+    if (is_bf16) {
+        uint16_t *to = (uint16_t *)array + index;
+        Halves rounded = to_bf16(x);
+        if (count == LANES)
+            memcpy(to, &rounded, sizeof rounded);
+        else
+            memcpy(to, &rounded, (size_t)count * sizeof *to);
+        return;
+    }
+    float *to = (float *)array + index;
+    if (count == LANES)
+        memcpy(to, &x, sizeof x);
+    else
+        memcpy(to, &x, (size_t)count * sizeof *to);
+}
+
+/* 2^y, relative error below 3e-7; y beyond ±126 counts as ±126, so that nothing overflows; NaN gives NaN. */
+INLINE Floats exp2_clamped(Floats y)
+{
+    const Floats zero = {0};
+    const float to_integer = 12582912.0f; /* 1.5 * 2^23: adding it leaves the nearest integer in the low bits */
+    y = blend(y > 126.0f, zero + 126.0f, y);
+    y = blend(y < -126.0f, zero - 126.0f, y);
+    Floats shifted = y + to_integer;
+    Floats r = y - (shifted - to_integer); /* -0.5..0.5 */
+    /* the polynomial through (0, 1) of least relative error over -0.5..0.5: 1.1e-7 */
+    Floats p = 0.00132647273f + zero;
+    p = p * r + 0.00967151299f;
+    p = p * r + 0.0555073358f;
+    p = p * r + 0.240222424f;
+    p = p * r + 0.693147004f;
+    p = p * r + 1.0f;
+    return p * (Floats)(((Ints)shifted + 127) << 23);
+}
+
+/* σ(x) = 1 / (1 + e^-x), absolute error below 1.5e-7; NaN gives NaN. */
+INLINE Floats sigmoid(Floats x)
+{
+    return 1.0f / (1.0f + exp2_clamped(x * -1.44269504f));
+}
+
+/* tanh(x) = 2 σ(2x) - 1, absolute error below 3e-7; NaN gives NaN. */
+INLINE Floats hyperbolic_tangent(Floats x)
+{
+    return 2.0f / (1.0f + exp2_clamped(x * -2.88539008f)) - 1.0f;
+}

@@ -1,0 +1,245 @@
+"""Times charlm's LSTM against ``nn.Embedding + nn.LSTM + nn.Linear``, side by side in one run.
+
+Each implementation lives in a process of its own, as a user would run it; one step of each in turn, medians of many.
+Times whole training steps (forward, loss, backward, clipping, AdamW), evaluation without gradients, and sampling one
+stream; and the machine's own large matrix product, of whose speed the training steps reach a share in useful FLOPs.
+
+Dimensions: L layers, H hidden width, B batch, T time, V vocabulary.
+"""
+
+import itertools
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from charlm.config import TrainConfig
+from charlm.memory import keep_freed_memory
+from charlm.model import CharLM
+from charlm.optimization import build_optimizer, train_step
+from charlm.text.streams import Batch
+
+V = 65
+PRECISIONS = ("fp32", "bf16")
+NUM_SAMPLED = 50
+
+
+class Cell(NamedTuple):
+    """One place of the grid."""
+
+    L: int
+    H: int
+    B: int
+    T: int
+
+    @property
+    def useful_flops(self) -> int:
+        """Multiplications and additions that a training step cannot do without: the first layer reads a table."""
+        per_character = sum(8 * self.H * self.H * (1 if layer == 0 else 2) for layer in range(self.L))
+        return 3 * self.B * self.T * (per_character + 2 * self.H * V)
+
+
+class TorchLM(nn.Module):
+    """The model as a user of torch.nn would write it."""
+
+    def __init__(self, L: int, H: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(V, H)
+        self.lstm = nn.LSTM(H, H, num_layers=L, batch_first=True)
+        self.output = nn.Linear(H, V)
+        self.L, self.H = L, H
+
+    def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Return zeros."""
+        return torch.zeros(self.L, batch_size, self.H), torch.zeros(self.L, batch_size, self.H)
+
+    def forward(self, ids: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Score the next character at every place of (B, T)."""
+        hidden, state = self.lstm(self.embedding(ids), state)
+        return self.output(hidden), state
+
+    def step(self, ids: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Score the next character after one more: ids (B,) to logits (B, V)."""
+        logits, state = self(ids[:, None], state)
+        return logits[:, 0], state
+
+
+def torch_train_step(model: TorchLM, optimizer: torch.optim.Optimizer, batch: Batch, precision: str) -> None:
+    """Take one training step as a user of torch.nn would write it."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        logits, _ = model(batch.inputs, model.initial_state(len(batch.inputs)))
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+
+
+@torch.no_grad()
+def sample(model: TorchLM | CharLM) -> None:
+    """Sample one stream of characters."""
+    ids, state = torch.zeros(1, dtype=torch.int64), model.initial_state(1)
+    for _ in range(NUM_SAMPLED):
+        logits, state = model.step(ids, state)
+        ids = torch.multinomial(logits.softmax(dim=-1), 1).squeeze(1)
+
+
+@torch.no_grad()
+def evaluate(model: TorchLM | CharLM, batch: Batch) -> None:
+    """Score a batch in float32 without gradients."""
+    logits, _ = model(batch.inputs, model.initial_state(len(batch.inputs)))
+    F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+
+
+def build_tasks(implementation: str, cell: Cell) -> dict[str, Callable[[], Any]]:
+    """Return what is timed in a cell of the grid, by name."""
+    torch.manual_seed(0)
+    ids = torch.randint(V, (cell.B, cell.T + 1))
+    batch = Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), True)
+    if implementation == "torch":
+        model: TorchLM | CharLM = TorchLM(cell.L, cell.H)
+        optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+        train = lambda precision: torch_train_step(model, optimizer, batch, precision)  # noqa: E731
+    else:
+        model = CharLM(V, cell.L, cell.H, cell.H)
+        optimizer = build_optimizer(model, TrainConfig())
+        states = model.initial_state(cell.B)
+        train = lambda precision: train_step(model, optimizer, batch, states, 1e-3, 1.0, precision)  # noqa: E731
+    return {
+        "train fp32": lambda: train("fp32"),
+        "train bf16": lambda: train("bf16"),
+        "evaluate": lambda: evaluate(model, batch),
+        "sample": lambda: sample(model),
+    }
+
+
+def matrix_product(dtype: torch.dtype, size: int = 2048) -> Callable[[], Any]:
+    """Return the machine's own large matrix product."""
+    left, right = torch.randn(2, size, size).to(dtype)
+    return lambda: left @ right
+
+
+def serve(connection: Connection, implementation: str) -> None:
+    """Run tasks on request, in a process of their own: (cell, task) in, seconds out."""
+    if implementation == "charlm":
+        keep_freed_memory()
+    products = {"product fp32": matrix_product(torch.float32), "product bf16": matrix_product(torch.bfloat16)}
+    tasks, current = products, None
+    for cell, task in iter(connection.recv, None):
+        if cell != current:
+            tasks, current = products | build_tasks(implementation, cell), cell
+        started_at_s = time.perf_counter()
+        tasks[task]()
+        connection.send(time.perf_counter() - started_at_s)
+
+
+def time_tasks(
+    servers: dict[str, Connection], cell: Cell | None, tasks: list[tuple[str, str]], num_repeats: int, warmup: int = 2
+) -> dict[tuple[str, str], float]:
+    """Return the median seconds of each (implementation, task), run in turn."""
+    seconds: dict[tuple[str, str], list[float]] = {task: [] for task in tasks}
+    for repeat in range(num_repeats + warmup):
+        for implementation, task in tasks:
+            servers[implementation].send((cell, task))
+            elapsed_s = servers[implementation].recv()
+            if repeat >= warmup:
+                seconds[implementation, task].append(elapsed_s)
+    return {task: statistics.median(values) for task, values in seconds.items()}
+
+
+def measure(
+    servers: dict[str, Connection], cell: Cell, num_repeats: int, product_s: dict[str, float]
+) -> dict[str, Any]:
+    """Return a row of the table."""
+    names = ("train fp32", "train bf16", "evaluate", "sample")
+    tasks = [(implementation, name) for name in names for implementation in ("torch", "charlm")]
+    median_s = time_tasks(servers, cell, tasks, num_repeats)
+    row: dict[str, Any] = cell._asdict()
+    for (implementation, name), seconds in median_s.items():
+        row[f"{implementation} {name} ms"] = round(1e3 * seconds, 3)
+    for name in names:
+        row[f"{name} ratio"] = round(median_s["torch", name] / median_s["charlm", name], 2)
+    row["bf16 against fp32 ratio"] = round(median_s["torch", "train fp32"] / median_s["charlm", "train bf16"], 2)
+    for precision in PRECISIONS:
+        flops_per_s = cell.useful_flops / median_s["charlm", f"train {precision}"]
+        row[f"share of product {precision}"] = round(flops_per_s * product_s[precision] / (2 * 2048**3), 2)
+    return row
+
+
+def print_summary(rows: list[dict[str, Any]]) -> None:
+    """Print the medians and the least of the ratios, by the number of layers."""
+    for L in sorted({row["L"] for row in rows}):
+        for name in ("train fp32", "train bf16", "bf16 against fp32", "evaluate", "sample"):
+            ratios = [row[f"{name} ratio"] for row in rows if row["L"] == L]
+            click.echo(f"{L} layers  {name:18} median {statistics.median(ratios):5.2f}  least {min(ratios):5.2f}")
+
+
+def draw_figure(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw the ratios of the training steps over the grid."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, precision in zip(figure.subplots(1, 2, sharey=True), PRECISIONS, strict=True):
+        for L in sorted({row["L"] for row in rows}):
+            chosen = [row for row in rows if row["L"] == L]
+            labels = [f"{row['H']}·{row['B']}·{row['T']}" for row in chosen]
+            axes.plot(labels, [row[f"train {precision} ratio"] for row in chosen], "o-", label=f"{L} layers")
+        axes.axhline(1, color="grey", linewidth=1)
+        axes.tick_params(axis="x", rotation=90)
+        axes.set(title=f"training step, {precision}", xlabel="width · batch · length", ylabel="times nn.LSTM's speed")
+        axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def parse_numbers(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    """Read ``1,2,3``."""
+    return [int(number) for number in value.split(",")]
+
+
+@click.command()
+@click.option("--layers", default="1,2,3", callback=parse_numbers, show_default=True)
+@click.option("--widths", default="128,256,512", callback=parse_numbers, show_default=True)
+@click.option("--batches", default="32,64,128", callback=parse_numbers, show_default=True)
+@click.option("--lengths", default="64,128", callback=parse_numbers, show_default=True)
+@click.option("--repeats", default=11, show_default=True, help="Timed steps of each; their median counts.")
+@click.option("--quick", is_flag=True, help="Two cells of the grid and few repeats, in under a minute.")
+@click.option("--out", default="benchmark_lstm", show_default=True, help="Where to write: OUT.jsonl and OUT.png.")
+def main(
+    layers: list[int], widths: list[int], batches: list[int], lengths: list[int], repeats: int, quick: bool, out: str
+) -> None:
+    """Time charlm's LSTM against torch.nn.LSTM in training, evaluation and sampling."""
+    grid = [Cell(*cell) for cell in itertools.product(layers, widths, batches, lengths)]
+    if quick:
+        grid, repeats = [Cell(1, 128, 32, 64), Cell(2, 256, 32, 64)], 5
+    spawn = multiprocessing.get_context("spawn")
+    servers = {}
+    for implementation in ("torch", "charlm"):
+        servers[implementation], theirs = spawn.Pipe()
+        spawn.Process(target=serve, args=(theirs, implementation), daemon=True).start()
+    products = time_tasks(servers, None, [("torch", f"product {precision}") for precision in PRECISIONS], 11)
+    product_s = {precision: products["torch", f"product {precision}"] for precision in PRECISIONS}
+    for precision, seconds in product_s.items():
+        click.echo(f"2048 x 2048 product, {precision}: {2 * 2048**3 / seconds / 1e9:.0f} GFLOP/s")
+    rows = []
+    with Path(f"{out}.jsonl").open("w", encoding="utf-8") as file:
+        for cell in grid:
+            rows.append(measure(servers, cell, repeats, product_s))
+            print(json.dumps(rows[-1]), file=file, flush=True)
+            click.echo("  ".join(f"{key} {value}" for key, value in rows[-1].items() if "ms" not in key))
+    for connection in servers.values():
+        connection.send(None)
+    print_summary(rows)
+    draw_figure(rows, Path(f"{out}.png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+/* Runs every kernel of one instruction set over arrays of exactly the size that lstm.h promises, for the sanitizers. */
+#include "lstm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define JOIN(a, b) a##b
+#define NAMED(name, path) JOIN(name, path)
+
+/* `count` small numbers, valid whether they are read as float or as bfloat16. */
+static void *draw(int64_t count, int64_t size)
+{
+    uint16_t *array = malloc((size_t)(count * size));
+    for (int64_t n = 0; n < count * size / 2; n++)
+        array[n] = (uint16_t)(0x3e00 + rand() % 0x100 + rand() % 2 * 0x8000);
+    return array;
+}
+
+static void run(int64_t T, int64_t B, int64_t H, int64_t num_threads, int64_t is_bf16, int has_gradients)
+{
+    const int64_t size = is_bf16 ? 2 : 4, gates = T * B * 4 * H, units = B * H;
+    Sequence s = {.T = T, .B = B, .H = H, .num_threads = num_threads, .is_bf16 = is_bf16};
+    void *arrays[] = {
+        draw(4 * H * H, 4), draw(gates, size), draw(units, 4), draw(units, 4), draw((T + 1) * units, size),
+        draw(gates, size), draw((T + 1) * units, size), draw(units, 4), draw(units, 4), draw(T * units, size),
+        draw(units, 4), draw(units, 4), draw(gates, size), draw(units, 4), draw(units, 4)};
+    s.weight_hh = arrays[0], s.gates_x = arrays[1], s.h_first = arrays[2], s.c_first = arrays[3];
+    s.hidden = arrays[4], s.h_last = arrays[7], s.c_last = arrays[8];
+    int failed = NAMED(lstm_forward_, LSTM_PATH)(&s); /* as in inference */
+    s.gates = arrays[5], s.cells = arrays[6];
+    failed |= NAMED(lstm_forward_, LSTM_PATH)(&s);
+    if (has_gradients)
+        s.grad_hidden = arrays[9], s.grad_h_last = arrays[10], s.grad_c_last = arrays[11];
+    s.grad_gates_x = arrays[12], s.grad_h_first = arrays[13], s.grad_c_first = arrays[14];
+    failed |= NAMED(lstm_backward_, LSTM_PATH)(&s);
+    if (failed)
+        abort();
+    for (int n = 0; n < 15; n++)
+        free(arrays[n]);
+}
+
+static void run_lookup(int64_t num_rows, int64_t width, int64_t num_threads, int64_t is_bf16)
+{
+    int64_t *ids = malloc((size_t)num_rows * sizeof *ids);
+    for (int64_t n = 0; n < num_rows; n++)
+        ids[n] = n % 3;
+    void *rows = draw(num_rows * width, is_bf16 ? 2 : 4);
+    float *sums = draw(3 * width, 4);
+    NAMED(lookup_sum_rows_, LSTM_PATH)(ids, rows, sums, num_rows, width, num_threads, is_bf16);
+    free(ids);
+    free(rows);
+    free(sums);
+}
+
+int main(void)
+{
+    const int64_t sizes[] = {1, 15, 31, 33, 64, 100};
+    for (int is_bf16 = 0; is_bf16 < 2; is_bf16++)
+        for (int n = 0; n < 6; n++)
+            for (int64_t B = 1; B < 16; B += 4) {
+                run(3, B, sizes[n], 1 + B % 3, is_bf16, B > 1);
+                run_lookup(B, sizes[n], 1 + B % 3, is_bf16);
+            }
+    puts("done");
+    return 0;
+}

@@ -1,0 +1,314 @@
+"""Every kernel against the reference, on every instruction set that this processor has."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from tolerances import LOOKUP, PARITY, SIGMOID, TANH, assert_near
+from torch import Tensor
+from torch.nn import functional as F
+
+from charlm.errors import InputError
+from charlm.lstm import LSTMState
+from charlm.lstm.kernels import choose_kernel, cpu, lookup, native, reference
+from charlm.model import CharLM
+
+try:
+    INSTRUCTION_SETS = native.available_instruction_sets()
+    NO_KERNELS = ""
+except native.BuildError as reason:
+    INSTRUCTION_SETS = ["portable"]
+    NO_KERNELS = f"THE C KERNELS ARE NOT TESTED: {reason}"
+
+needs_compiler = pytest.mark.skipif(bool(NO_KERNELS), reason=NO_KERNELS)
+on_every_instruction_set = pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
+in_both_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+
+SHAPES = [(1, 1, 1), (1, 3, 31), (7, 1, 33), (5, 13, 64), (3, 6, 128), (4, 37, 31), (6, 2, 1), (2, 64, 200)]
+"""T, B, H."""
+
+Arguments = tuple[Tensor, Tensor, Tensor, Tensor]
+LSTMSequence = Callable[[Tensor, Tensor, LSTMState], tuple[Tensor, LSTMState]]
+
+
+@pytest.fixture
+def _one_and_two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def draw(T: int, B: int, H: int, dtype: torch.dtype = torch.float32, scale: float = 1.0) -> Arguments:
+    """Return random gates_x, weight_hh, h0 and c0."""
+    torch.manual_seed(T * 10_000 + B * 100 + H)
+    weight_hh = torch.randn(4 * H, H) / H**0.5
+    return scale * torch.randn(T, B, 4 * H).to(dtype), weight_hh, torch.randn(B, H).tanh(), torch.randn(B, H)
+
+
+def on(instruction_set: str) -> LSTMSequence:
+    """Return the kernel cpu, held to an instruction set."""
+    return lambda gates_x, weight_hh, state: cpu.lstm_sequence(gates_x, weight_hh, state, instruction_set)
+
+
+def run(kernel: LSTMSequence, arguments: Arguments, outputs: str = "hidden h c") -> dict[str, Tensor]:
+    """Return a kernel's outputs and the gradients of random sums over the outputs that are named."""
+    leaves = [x.clone().requires_grad_() for x in arguments]
+    hidden, state = kernel(leaves[0], leaves[1], LSTMState(leaves[2], leaves[3]))
+    results = {"hidden": hidden, "h": state.h, "c": state.c}
+    torch.manual_seed(0)
+    weights = {name: torch.randn(x.shape).to(x.dtype) for name, x in results.items()}
+    gradients = torch.autograd.grad(
+        [results[name] for name in outputs.split()],
+        leaves,
+        [weights[name] for name in outputs.split()],
+    )
+    names = ("grad_gates_x", "grad_weight_hh", "grad_h", "grad_c")
+    return {name: x.detach() for name, x in results.items()} | dict(zip(names, gradients, strict=True))
+
+
+def assert_parity(actual: dict[str, Tensor], expected: dict[str, Tensor], dtype: torch.dtype) -> None:
+    """Fail unless all outputs and gradients agree."""
+    for name, x in expected.items():
+        assert_near(actual[name], x, PARITY[dtype])
+
+
+@needs_compiler
+@on_every_instruction_set
+@in_both_dtypes
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_parity(shape: tuple[int, int, int], dtype: torch.dtype, instruction_set: str) -> None:
+    """Outputs and every gradient equal the reference's, from a nonzero state, at odd sizes too."""
+    arguments = draw(*shape, dtype)
+    assert_parity(run(on(instruction_set), arguments), run(reference.lstm_sequence, arguments), dtype)
+
+
+@needs_compiler
+@on_every_instruction_set
+@in_both_dtypes
+@pytest.mark.parametrize("outputs", ["hidden", "h", "c"])
+def test_parity_of_gradients_through_one_output(outputs: str, dtype: torch.dtype, instruction_set: str) -> None:
+    """A loss that sees only the hidden states, or only half of the last state, has the reference's gradients."""
+    arguments = draw(5, 3, 33, dtype)
+    expected = run(reference.lstm_sequence, arguments, outputs)
+    assert_parity(run(on(instruction_set), arguments, outputs), expected, dtype)
+
+
+@needs_compiler
+@on_every_instruction_set
+@in_both_dtypes
+def test_parity_of_saturated_gates(dtype: torch.dtype, instruction_set: str) -> None:
+    """Pre-activations of ±100 saturate as the reference's do."""
+    gates_x, *rest = draw(4, 5, 33, dtype)
+    arguments = (100 * gates_x.sign(), *rest)
+    actual = run(on(instruction_set), arguments)  # type: ignore[arg-type]
+    assert_parity(actual, run(reference.lstm_sequence, arguments), dtype)  # type: ignore[arg-type]
+
+
+@needs_compiler
+@on_every_instruction_set
+@in_both_dtypes
+def test_parity_of_non_contiguous_tensors(dtype: torch.dtype, instruction_set: str) -> None:
+    """Transposed inputs, weights, states and gradients give what their contiguous copies give."""
+    gates_x, weight_hh, h, c = draw(4, 5, 33, dtype)
+
+    def transposed(x: Tensor) -> Tensor:
+        return x.transpose(0, 1).contiguous().transpose(0, 1)
+
+    def through_views(kernel: LSTMSequence) -> LSTMSequence:
+        def lstm_sequence(*arguments: Tensor | LSTMState) -> tuple[Tensor, LSTMState]:
+            gates_x, weight_hh, (h, c) = arguments
+            state = LSTMState(transposed(h), transposed(c))
+            hidden, state = kernel(transposed(gates_x), transposed(weight_hh), state)
+            return transposed(hidden), state
+
+        return lstm_sequence  # type: ignore[return-value]
+
+    actual = run(through_views(on(instruction_set)), (gates_x, weight_hh, h, c))
+    assert_parity(actual, run(reference.lstm_sequence, (gates_x, weight_hh, h, c)), dtype)
+
+
+@needs_compiler
+@on_every_instruction_set
+@in_both_dtypes
+def test_inference_gives_the_same_bits(dtype: torch.dtype, instruction_set: str) -> None:
+    """Without gradients, where nothing is kept, outputs are bit for bit those of training."""
+    gates_x, weight_hh, h, c = draw(6, 7, 33, dtype)
+    kernel = on(instruction_set)
+    trained = run(kernel, (gates_x, weight_hh, h, c))
+    hidden, state = kernel(gates_x, weight_hh, LSTMState(h, c))
+    assert not hidden.requires_grad
+    assert [torch.equal(x, trained[name]) for name, x in zip("hc", state, strict=True)] == [True, True]
+    assert torch.equal(hidden, trained["hidden"])
+
+
+@needs_compiler
+@pytest.mark.usefixtures("_one_and_two_threads")
+@on_every_instruction_set
+@in_both_dtypes
+@pytest.mark.parametrize("batch_size", [2, 13, 64])
+def test_threads_give_the_same_bits(batch_size: int, dtype: torch.dtype, instruction_set: str) -> None:
+    """One thread and two compute the same outputs and input gradients, bit for bit."""
+    results = []
+    for num_threads in (1, 2):
+        torch.set_num_threads(num_threads)
+        results.append(run(on(instruction_set), draw(3, batch_size, 33, dtype)))
+    del results[0]["grad_weight_hh"], results[1]["grad_weight_hh"]  # torch's own product
+    assert [torch.equal(results[0][name], x) for name, x in results[1].items()] == [True] * len(results[1])
+
+
+@needs_compiler
+@on_every_instruction_set
+@in_both_dtypes
+def test_carried_pieces_equal_one_pass(dtype: torch.dtype, instruction_set: str) -> None:
+    """A sequence run in two pieces, the state carried, ends as in one pass, but for the rounding of h."""
+    gates_x, weight_hh, h, c = draw(8, 3, 33, dtype)
+    kernel = on(instruction_set)
+    hidden, after = kernel(gates_x, weight_hh, LSTMState(h, c))
+    first, between = kernel(gates_x[:3], weight_hh, LSTMState(h, c))
+    second, last = kernel(gates_x[3:], weight_hh, between)
+    assert torch.equal(torch.cat([first, second]), hidden)
+    assert torch.equal(last.h, after.h)
+    assert torch.equal(last.c, after.c)
+
+
+@needs_compiler
+@on_every_instruction_set
+@in_both_dtypes
+def test_arguments_are_untouched(dtype: torch.dtype, instruction_set: str) -> None:
+    """Forward and backward leave the caller's gates, weights and state as they were."""
+    arguments = draw(4, 5, 33, dtype)
+    leaves = [x.clone().requires_grad_() for x in arguments]
+    hidden, _ = on(instruction_set)(leaves[0], leaves[1], LSTMState(leaves[2], leaves[3]))
+    hidden.float().sum().backward(retain_graph=True)
+    before = [x.grad.clone() for x in leaves]  # type: ignore[union-attr]
+    hidden.float().sum().backward()
+    assert [torch.equal(x, y) for x, y in zip(leaves, arguments, strict=True)] == [True] * 4
+    assert [torch.equal(x.grad, 2 * y) for x, y in zip(leaves, before, strict=True)] == [True] * 4  # type: ignore[arg-type]
+
+
+@needs_compiler
+@on_every_instruction_set
+@in_both_dtypes
+@pytest.mark.parametrize("place", ["gates_x", "h", "c"])
+def test_nan_stays_in_its_row(place: str, dtype: torch.dtype, instruction_set: str) -> None:
+    """A NaN spreads through the outputs and gradients of its own row of the batch, and no other."""
+    gates_x, weight_hh, h, c = draw(3, 8, 33, dtype)
+    {"gates_x": gates_x[0], "h": h, "c": c}[place][5, 2] = float("nan")
+    results = run(on(instruction_set), (gates_x, weight_hh, h, c))
+    nan_rows = results["hidden"][-1].isnan().any(dim=1)
+    assert nan_rows.tolist() == [row == 5 for row in range(8)]
+    assert results["h"].isnan().any(dim=1).tolist() == nan_rows.tolist()
+    assert results["grad_gates_x"].isnan().any(dim=2).any(dim=0).tolist() == nan_rows.tolist()
+
+
+@needs_compiler
+@on_every_instruction_set
+@pytest.mark.parametrize(("activation", "bound"), [("sigmoid", SIGMOID), ("tanh", TANH)])
+def test_activations_are_within_their_bounds(activation: str, bound: float, instruction_set: str) -> None:
+    """σ and tanh keep their error bounds over the whole range, saturate at ±inf, and keep NaN."""
+    dense = torch.linspace(-30, 30, 200_001)
+    powers = torch.logspace(-44, 38, 2_001)
+    special = torch.tensor([float("inf"), -float("inf"), 0.0, -0.0])
+    x = torch.cat([dense, powers, -powers, special, torch.tensor([float("nan")])])
+    gates = torch.zeros(1, len(x), 4)
+    # c' = f c + i g with only one gate at work: f = σ(x) on c = 1, or g = tanh(x) let through by i = 1
+    if activation == "sigmoid":
+        gates[0, :, 1] = x
+    else:
+        gates[0, :, 0], gates[0, :, 2] = 100, x
+    c = torch.full((len(x), 1), 1.0 if activation == "sigmoid" else 0.0)
+    _, state = cpu.lstm_sequence(gates, torch.zeros(4, 1), LSTMState(torch.zeros_like(c), c), instruction_set)
+    expected = getattr(torch, activation)(x.double())
+    assert (state.c[:-1, 0] - expected[:-1]).abs().max().item() <= bound
+    assert state.c[-1].isnan().all()
+
+
+def test_reference_passes_gradcheck() -> None:
+    """The reference's gradients, in float64, equal finite differences."""
+    leaves = [x.double().requires_grad_() for x in draw(3, 2, 3)]
+
+    def outputs(gates_x: Tensor, weight_hh: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+        hidden, state = reference.lstm_sequence(gates_x, weight_hh, LSTMState(h, c))
+        return hidden, *state
+
+    assert torch.autograd.gradcheck(outputs, leaves)
+
+
+@needs_compiler
+@in_both_dtypes
+def test_lookup_sums_gradients_in_float32(dtype: torch.dtype) -> None:
+    """The gradient of a table's row is the sum over its places, rounded once, for rows met often, once and never."""
+    torch.manual_seed(0)
+    table = torch.randn(9, 133).to(dtype).requires_grad_()
+    ids = torch.cat([torch.zeros(3000, dtype=torch.int64), torch.randint(1, 8, (1000,))]).reshape(50, 80)
+    grad = torch.rand(50, 80, 133).to(dtype)
+    rows = lookup.look_up_rows(table, ids)
+    assert torch.equal(rows, F.embedding(ids, table))
+    [actual] = torch.autograd.grad(rows, table, grad)
+    expected = torch.zeros(9, 133, dtype=torch.float64).index_add_(0, ids.flatten(), grad.flatten(0, 1).double())
+    assert_near(actual.double(), expected, LOOKUP[dtype])
+
+
+@needs_compiler
+@pytest.mark.parametrize("is_bf16", [False, True], ids=["fp32", "bf16"])
+def test_auto_takes_the_fast_kernel(is_bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model built with ``auto`` runs its layers forward and backward in the C kernels."""
+    called = []
+    call = cpu.call
+    monkeypatch.setattr(cpu, "call", lambda name, **arguments: (called.append(name), call(name, **arguments)))
+    model = CharLM(vocabulary_size=11, num_layers=2, hidden_size=16, embed_size=8)
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+        logits, _ = model(torch.randint(11, (3, 5)), model.initial_state(3))
+    logits.float().sum().backward()
+    fastest = INSTRUCTION_SETS[0]
+    assert called == [f"lstm_forward_{fastest}"] * 2 + [f"lstm_backward_{fastest}"] * 2
+    assert model.lstm.kernel[:2] == ("cpu", fastest)
+
+
+@needs_compiler
+@pytest.mark.parametrize("is_bf16", [False, True], ids=["fp32", "bf16"])
+def test_models_agree_whatever_the_kernel(is_bf16: bool) -> None:
+    """The whole model has the same logits and weight gradients with the kernel cpu and the reference."""
+    results = []
+    for kernel in ("cpu", "reference"):
+        torch.manual_seed(0)
+        model = CharLM(vocabulary_size=11, num_layers=2, hidden_size=33, embed_size=8, kernel=kernel)
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+            logits, _ = model(torch.randint(11, (3, 5)), model.initial_state(3))
+        logits.float().square().sum().backward()
+        results.append([logits.detach(), *(parameter.grad for parameter in model.parameters())])
+    for actual, expected in zip(*results, strict=True):
+        assert_near(actual, expected, PARITY[torch.bfloat16 if is_bf16 else torch.float32])
+
+
+def test_auto_falls_back_in_float64_with_a_reason() -> None:
+    """A float64 model runs on the reference, and the kernel's note says why."""
+    kernel = choose_kernel("auto", "cpu", torch.float64)
+    assert kernel.name == "reference"
+    assert "float64" in kernel.note
+
+
+@pytest.mark.parametrize("name", ["cpu", "fast"])
+def test_a_named_kernel_never_falls_back(name: str) -> None:
+    """A kernel that is named and cannot run, or does not exist, is an error that names the others."""
+    with pytest.raises(InputError, match="reference"):
+        choose_kernel(name, "cpu", torch.float64)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("position", "bad", "message"),
+    [
+        (0, torch.zeros(2, 3, 16, dtype=torch.float64), "gates_x must be float32 or bfloat16"),
+        (1, torch.zeros(16, 4, dtype=torch.bfloat16), "weight_hh must be float32"),
+        (2, torch.zeros(3, 4, device="meta"), "h must be float32 on the CPU"),
+        (3, torch.zeros(1, 4), "expected shapes"),
+        (0, torch.zeros(0, 3, 16), "expected shapes"),
+    ],
+)
+def test_unfit_tensors_are_refused(position: int, bad: Tensor, message: str) -> None:
+    """Tensors of another dtype, device or shape are named before any pointer is followed."""
+    arguments = [torch.zeros(2, 3, 16), torch.zeros(16, 4), torch.zeros(3, 4), torch.zeros(3, 4)]
+    arguments[position] = bad
+    with pytest.raises(InputError, match=message):
+        cpu.lstm_sequence(arguments[0], arguments[1], LSTMState(arguments[2], arguments[3]))

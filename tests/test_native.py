@@ -1,0 +1,181 @@
+"""The build of the C kernels: found compilers, the cache, failures told in one line, sanitizers."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from charlm.errors import InputError
+from charlm.lstm.kernels import choose_kernel, cpu, native
+
+try:
+    COMPILER = native.find_compiler()
+except native.BuildError as reason:
+    COMPILER = []
+    NO_COMPILER = f"THE BUILD IS NOT TESTED: {reason}"
+else:
+    NO_COMPILER = ""
+
+needs_compiler = pytest.mark.skipif(not COMPILER, reason=NO_COMPILER)
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the sources, an empty cache, and one instruction set for speed."""
+    monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(native, "INSTRUCTION_SETS", {"portable": ()})
+    return Path(shutil.copytree(native.SOURCES, tmp_path / "sources"))
+
+
+@pytest.fixture
+def _fresh_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "cache"))
+    cached = (choose_kernel, cpu.fastest_instruction_set, native.load_library)
+    for function in cached:
+        function.cache_clear()
+    yield
+    for function in cached:
+        function.cache_clear()
+
+
+def write_compiler(directory: Path, script: str) -> str:
+    """Write an executable that stands for a compiler and return its path."""
+    path = directory / "compiler"
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+@needs_compiler
+def test_a_changed_source_is_another_library(sources: Path) -> None:
+    """The library's name follows the content of every source and header."""
+    before = native.library_path(COMPILER, sources)
+    header = sources / "vector.h"
+    header.write_text(header.read_text(encoding="utf-8") + "\n/* changed */\n", encoding="utf-8")
+    assert native.library_path(COMPILER, sources) != before
+
+
+@needs_compiler
+def test_other_flags_are_another_library(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's name follows the flags and the instruction sets."""
+    before = native.library_path(COMPILER, sources)
+    monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, "-g"))
+    assert native.library_path(COMPILER, sources) != before
+
+
+@needs_compiler
+def test_concurrent_builds_end_with_one_whole_library(sources: Path) -> None:
+    """Builds that race for one place all succeed and leave a loadable library and no litter."""
+    path = native.library_path(COMPILER, sources)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: native.compile_library(COMPILER, sources, path), range(3)))
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert ctypes.CDLL(str(path)).lstm_runs_portable() == 1
+
+
+@needs_compiler
+def test_a_failed_build_leaves_nothing(sources: Path) -> None:
+    """A source that does not compile is told in one line, and the cache stays empty."""
+    (sources / "lookup.c").write_text("int broken(", encoding="utf-8")
+    path = native.library_path(COMPILER, sources)
+    with pytest.raises(native.BuildError, match=r"failed: .*error") as raised:
+        native.compile_library(COMPILER, sources, path)
+    assert "\n" not in str(raised.value)
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_fresh_choice")
+def test_without_a_compiler_auto_takes_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a compiler ``auto`` falls back, with a note, and a named kernel says what to install."""
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", "")
+    kernel = choose_kernel("auto")
+    assert (kernel.name, kernel.note) == ("reference", "no C compiler was found; install gcc or clang")
+    with pytest.raises(InputError, match="install gcc or clang"):
+        choose_kernel("cpu")
+
+
+@pytest.mark.usefixtures("_fresh_choice")
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("exit 3", "exit status 3"),
+        ('[ "$1" = --version ] && exit 0; echo "x.c:1: error: it broke" >&2; exit 1', "error: it broke"),
+        ("exit 0", "cannot be kept or loaded"),
+    ],
+    ids=["no version", "every source fails", "writes nothing"],
+)
+def test_a_broken_compiler_is_told_in_one_line(
+    script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever way a compiler fails, ``auto`` falls back with one line that says how."""
+    monkeypatch.setenv("CC", write_compiler(tmp_path, script))
+    kernel = choose_kernel("auto")
+    assert kernel.name == "reference"
+    assert message in kernel.note
+    assert "\n" not in kernel.note
+
+
+@pytest.mark.usefixtures("_fresh_choice")
+def test_a_compiler_named_by_cc_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``CC`` is obeyed, and not replaced in silence where it names nothing."""
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert "no-such-compiler" in choose_kernel("auto").note
+
+
+@needs_compiler
+@pytest.mark.usefixtures("_fresh_choice")
+def test_an_unwritable_cache_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache directory that cannot be made falls back to the reference and says so."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "file"))
+    assert "cannot be kept or loaded" in choose_kernel("auto").note
+
+
+@needs_compiler
+@pytest.mark.usefixtures("_fresh_choice")
+def test_a_compiler_without_openmp_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the compiler refuses OpenMP the kernels are built for one thread."""
+    monkeypatch.setattr(native, "INSTRUCTION_SETS", {"portable": ()})
+    compiler = shutil.which(COMPILER[0])
+    script = f'case "$*" in *-fopenmp*) echo "error: no OpenMP" >&2; exit 1;; esac; exec {compiler} "$@"'
+    monkeypatch.setenv("CC", write_compiler(tmp_path, script))
+    assert choose_kernel("cpu").note == "portable"
+
+
+def test_importing_builds_nothing(tmp_path: Path) -> None:
+    """Importing the kernels neither calls a compiler nor touches the cache; choosing one does."""
+    environment = os.environ | {"CHARLM_CACHE_DIR": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", "import charlm.lstm.kernels"], check=True, env=environment)
+    assert not (tmp_path / "cache").exists()
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", list(native.INSTRUCTION_SETS))
+def test_sanitizers_find_nothing(name: str, tmp_path: Path) -> None:
+    """Address and undefined-behaviour sanitizers run over both passes at odd sizes, on exactly sized arrays."""
+    if name not in native.available_instruction_sets():
+        pytest.skip(f"THE PATH {name} IS NOT SANITIZED: this processor does not have it")
+    driver = Path(__file__).with_name("sanitize_kernels.c")
+    program = tmp_path / "sanitized"
+    sanitizers = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    built = subprocess.run(
+        [
+            *COMPILER, "-std=c11", *sanitizers, *native.INSTRUCTION_SETS[name], f"-DLSTM_PATH={name}",
+            f"-I{native.SOURCES}", str(driver), *(str(native.SOURCES / source) for source in native.KERNEL_SOURCES),
+            "-o", str(program),
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if built.returncode != 0 and "san" in built.stderr:
+        pytest.skip("THE KERNELS ARE NOT SANITIZED: the compiler comes without the sanitizers' libraries")
+    assert built.returncode == 0, built.stderr
+    done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "done\n"
