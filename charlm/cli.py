@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -205,14 +204,17 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
-    sys.exit(_run(lambda: cli.main(standalone_mode=False)))
+    sys.exit(run(sys.argv[1:]))
 
 
-def _run(command: Callable[[], Any]) -> int:
-    """Run a command and return its exit status."""
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit status."""
     try:
-        status = command()
-        return status if isinstance(status, int) else 0
+        with cli.make_context("charlm", arguments) as context:
+            cli.invoke(context)
+        return 0
+    except click.exceptions.Exit as request:
+        return request.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code

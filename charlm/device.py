@@ -1,11 +1,13 @@
 """Where a model computes, and in which precision."""
 
+import re
 from typing import Literal
 
 import torch
 
 from charlm.errors import InputError
 
+DEVICE_NAME = r"auto|cpu|mps|cuda(:\d+)?"
 Precision = Literal["fp32", "bf16"]
 
 
@@ -17,6 +19,8 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(DEVICE_NAME, name):
+        raise InputError(f"device {name}: unknown. Use auto, cpu, cuda, cuda:N or mps.")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(
