@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from charlm.errors import CharlmError, InputError, StoppedError
+from charlm.errors import CharlmError, InputError
 
 CONFIG = click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 RUN = click.argument("run", type=click.Path(path_type=Path))
@@ -218,11 +218,8 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except StoppedError as error:
-        click.echo(f"\nStopped: {error}", err=True)
-        return error.exit_status
     except CharlmError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"{error.label}: {error}", err=True)
         return error.exit_status
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped; nothing was lost that was saved before.", err=True)

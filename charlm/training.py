@@ -97,7 +97,7 @@ def _run_to_end(session: Session, run: RunDirectory, reporter: Reporter) -> None
                 run.save_last(session.checkpoint(is_resumable=True))
             if signal_number and not session.is_finished:
                 raise StoppedError(
-                    f"stopped after step {session.step} of {settings.max_steps}; everything is saved. "
+                    f"after step {session.step} of {settings.max_steps}; everything is saved. "
                     f"Go on with: charlm train --out {run.path} --resume",
                     signal_number,
                 )
