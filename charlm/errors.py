@@ -1,4 +1,4 @@
-"""The errors that charlm raises on purpose; each carries the exit status of the command line and what goes before its message."""
+"""The errors that charlm raises on purpose, each with its exit status and what goes before its message."""
 
 
 class CharlmError(Exception):
