@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
-from charlm.lstm.kernels import cpu, lookup, reference
+from charlm.lstm.kernels import cpu, lookup, projection, reference
 
 
 class LSTMKernel(Protocol):
@@ -36,12 +36,14 @@ class Kernel(NamedTuple):
         note: how it runs, or why no faster one does, in a few words.
         lstm_sequence: the kernel.
         look_up_rows: rows of a table (V, 4H) at ids (T, B), for the first layer's gates.
+        project: W x + b for all steps at once, given x (T, B, E), W (4H, E) and b (4H,).
     """
 
     name: str
     note: str
     lstm_sequence: LSTMKernel
     look_up_rows: Callable[[Tensor, Tensor], Tensor]
+    project: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 KERNEL_NAMES = ("cpu", "reference")
@@ -72,7 +74,9 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
         reason = f"the kernel cpu takes float32 weights on the CPU, not {str(dtype).removeprefix('torch.')} on {device}"
     else:
         try:
-            return Kernel("cpu", cpu.fastest_instruction_set(), cpu.lstm_sequence, lookup.look_up_rows)
+            return Kernel(
+                "cpu", cpu.fastest_instruction_set(), cpu.lstm_sequence, lookup.look_up_rows, projection.project
+            )
         except CharlmError as error:
             reason = str(error)
     if name == "auto":
@@ -81,4 +85,4 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
 
 
 def _reference(note: str) -> Kernel:
-    return Kernel("reference", note, reference.lstm_sequence, lambda table, ids: F.embedding(ids, table))
+    return Kernel("reference", note, reference.lstm_sequence, lambda table, ids: F.embedding(ids, table), F.linear)
