@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from charlm.errors import CharlmError, InputError
-from charlm.memory import keep_freed_memory
+from charlm.process import keep_freed_memory, wait_briefly
 
 CONFIG = click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 RUN = click.argument("run", type=click.Path(path_type=Path))
@@ -205,6 +205,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
+    wait_briefly()
     keep_freed_memory()
     sys.exit(run(sys.argv[1:]))
 

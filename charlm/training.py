@@ -69,7 +69,7 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
     if checkpoint is not None:
         session.restore(checkpoint)
     run.begin(config.to_yaml(), session.step)
-    reporter.start(config, session.model, session.step)
+    reporter.start(config, session.model, session.precision, session.step)
     try:
         _run_to_end(session, run, reporter)
     finally:

@@ -7,7 +7,7 @@ import torch
 
 from charlm.config import TrainConfig
 from charlm.model import CharLM
-from charlm.optimization import build_optimizer, learning_rate_at, train_step
+from charlm.optimization import build_optimizer, choose_precision, learning_rate_at, train_step
 from charlm.text.streams import Batch
 
 SETTINGS = TrainConfig(learning_rate=1.0, learning_rate_floor_frac=0.1, warmup_steps=4, max_steps=104)
@@ -92,3 +92,14 @@ def test_bf16_is_close_to_fp32() -> None:
     assert rough.loss_nats == pytest.approx(exact.loss_nats, rel=1e-2)
     assert rough.loss_nats != exact.loss_nats
     assert {tensor.dtype for state in rough.states for tensor in state} == {torch.float32}
+
+
+@pytest.mark.parametrize(("is_bf16_fast", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_automatic_precision(is_bf16_fast: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Auto takes bf16 where the kernel gains by it; a precision that is named is kept."""
+    model, _, _ = make()
+    kernel = model.lstm.kernel._replace(is_bf16_fast=is_bf16_fast)
+    monkeypatch.setattr(type(model.lstm), "kernel", property(lambda _: kernel))
+    assert choose_precision("auto", model) == expected
+    assert choose_precision("fp32", model) == "fp32"
+    assert choose_precision("bf16", model) == "bf16"

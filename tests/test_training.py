@@ -49,7 +49,7 @@ class Recorder(Reporter):
         self.steps: list[int] = []
         self.warnings: list[str] = []
 
-    def start(self, config: Config, model: Any, step: int) -> None:
+    def start(self, config: Config, model: Any, precision: str, step: int) -> None:
         """Keep it."""
         self.heard.append("start")
 
