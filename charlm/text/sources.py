@@ -5,6 +5,7 @@ import gzip
 import io
 import sysconfig
 import tokenize
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Source:
             with self.open() as stream:
                 while chunk := stream.read(CHUNK_BYTES):
                     yield chunk
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"{self.name}: cannot be read: {reason}.") from None
 
