@@ -58,8 +58,8 @@ def find_sources(path: str) -> list[Source]:
     """
     if path.startswith("builtin:"):
         return _builtin_sources(path)
-    root = Path(path).expanduser()
     try:
+        root = Path(path).expanduser()
         if root.is_dir():
             files = [file for file in root.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(root))]
         elif root.exists():
@@ -67,7 +67,7 @@ def find_sources(path: str) -> list[Source]:
         else:
             names = glob.glob(str(root), recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
             files = [Path(name) for name in names if Path(name).is_file()]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~NAME of nobody
         raise InputError(f"{path}: cannot be read as a corpus: {error}.") from None
     if not files:
         raise InputError(_nothing_found(path, root))
