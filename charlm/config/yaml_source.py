@@ -47,7 +47,7 @@ def read_yaml(text: str, name: str) -> YamlSource:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         source.problems.append(f"{place}this is not YAML: {error.problem or error.context}.")
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         source.problems.append(f"this is not YAML: {reason}.")
     else:
@@ -130,7 +130,7 @@ def _plain_value(tag: str, text: str) -> Scalar:
 def _float(text: str) -> float:
     if ":" in text:
         raise ValueError(f"YAML reads {text} as a number to the base 60; write it in decimal, or quote it.")
-    return float(text.replace("_", "").replace(".inf", "inf").replace(".Inf", "inf").replace(".nan", "nan").lower())
+    return float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def _describe(node: yaml.Node) -> str:
