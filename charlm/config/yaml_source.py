@@ -5,6 +5,7 @@ keys. Here the first is the number it looks like, and each of the others is a pr
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import yaml
@@ -64,6 +65,20 @@ def read_scalar(text: str) -> Scalar:
     """
     tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return _plain_value(str(tag), text)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes, beyond what PyYAML reads as a number, what this module does."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(rf"({_PLAIN_FLOAT.pattern})\Z"), list("-+.0123456789")
+)
+
+
+def write_yaml(tree: Mapping[str, Mapping[str, Scalar]]) -> str:
+    """Return the YAML that ``read_yaml`` reads back as equal values."""
+    return str(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def _read_sections(root: yaml.Node, source: YamlSource) -> None:
