@@ -83,7 +83,8 @@ def write_yaml(tree: Mapping[str, Mapping[str, Scalar]]) -> str:
 
 def _read_sections(root: yaml.Node, source: YamlSource) -> None:
     if not isinstance(root, yaml.MappingNode):
-        source.problems.append(f"line 1: expected sections such as 'train:', got {_describe(root)}.")
+        line = root.start_mark.line + 1
+        source.problems.append(f"line {line}: expected sections such as 'train:', got {_describe(root)}.")
         return
     for section, node in _unique_items(root, (), source):
         source.values[section] = {}
