@@ -68,9 +68,13 @@ def read_scalar(text: str) -> Scalar:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes, beyond what PyYAML reads as a number, what this module does."""
+    """Quotes, beyond what PyYAML reads as a number, what this module does; escapes the line breaks that it folds."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
 
 
+_Dumper.add_representer(str, _Dumper.represent_text)
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(rf"({_PLAIN_FLOAT.pattern})\Z"), list("-+.0123456789")
 )
