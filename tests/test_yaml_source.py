@@ -126,6 +126,12 @@ def test_no_text_raises(text: str) -> None:
 
 
 @given(st.text() | st.text(alphabet="01_.:eE+-xobinfaNyYt~<="))
+@example("")
+@example("7")
+@example("0e")
+@example("1e999")
+@example(5000 * "1")
+@example("\ud800")
 def test_a_scalar_raises_nothing_but_value_errors(text: str) -> None:
     """Whatever stands behind --set KEY= is a value or a trap."""
     with contextlib.suppress(ValueError):
