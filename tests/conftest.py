@@ -1,15 +1,20 @@
-"""What every test stands on: a cache of this session's own, and a tiny model."""
+"""What many tests need: a cache of their own, a small corpus, a small configuration, and a tiny model."""
 
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
+from charlm.config import Config
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
+
+TEXT = "".join(f"{n} green bottles hanging on the wall, and if one should fall...\n" for n in range(100, 0, -1))
+
 
 settings.register_profile("charlm", deadline=None, max_examples=60)  # no deadline: a busy machine is not a failure
 settings.load_profile("charlm")
@@ -18,7 +23,7 @@ _CACHE = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the session an empty cache before any test module is imported, since some build kernels on import."""
+    """Keep the user's cache out of the tests, set before any test module is imported: some build kernels on import."""
     config.stash[_CACHE] = tempfile.mkdtemp(prefix="charlm-tests-")
     os.environ["CHARLM_CACHE_DIR"] = config.stash[_CACHE]
 
@@ -26,6 +31,35 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
     shutil.rmtree(config.stash[_CACHE], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Small models are faster on one thread, and tests that run side by side do not fight."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def corpus_path(tmp_path: Path) -> Path:
+    """Return a small text file."""
+    path = tmp_path / "bottles.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def config(corpus_path: Path) -> Config:
+    """Return a configuration that trains on the small text in a second."""
+    return (
+        Config()
+        .replace("data", path=str(corpus_path), val_frac=0.1, test_frac=0.1)
+        .replace("model", num_layers=2, hidden_size=12, embed_size=6, dropout=0.2)
+        .replace(
+            "train", batch_size=4, seq_length=16, max_steps=30, warmup_steps=5, log_every=4, eval_every=10,
+            checkpoint_every=7, device="cpu", precision="fp32",
+        )
+        .replace("sample", length=20)
+    )  # fmt: skip
 
 
 @pytest.fixture
