@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from charlm.config.yaml_source import Scalar
+from charlm.config.yaml_source import Scalar, write_yaml
 
 MAX_SIZE = 2**20
 """Above any width, batch or window that fits a machine; a guard against slips of the keyboard."""
@@ -73,7 +72,7 @@ class Config(Section):
 
     def to_yaml(self) -> str:
         """Return the YAML that ``load_config`` reads back as an equal configuration."""
-        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+        return write_yaml(self.model_dump())
 
     def replace(self, section: str, **values: Scalar) -> "Config":
         """Return a copy with values of one section replaced; the values are checked."""
