@@ -31,7 +31,7 @@ DRAWN_LENGTH = 80
 MAX_DRAWN_LENGTH = 500
 """Characters that a picture can hold."""
 
-MIN_WIDTH = 7.0
+MIN_WIDTH = 7.6
 """Inches that the titles take."""
 
 VISIBLE = {" ": "\N{OPEN BOX}", "\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"}
