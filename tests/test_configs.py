@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PRESETS = sorted((ROOT / "configs").glob("*.yaml"))
 DEFAULTS = ROOT / "configs" / "default.yaml"
 KEYS = [(section, key) for section, values in Config().model_dump().items() for key in values]
+KEY_NAMES = [".".join(key) for key in KEYS]
 SCHEMA_LINE = "# yaml-language-server: $schema=schema.json"
 
 
@@ -58,7 +59,7 @@ def test_default_yaml_states_the_defaults() -> None:
     assert load_config(DEFAULTS).model_dump() == load_config(None).model_dump()
 
 
-@pytest.mark.parametrize(("section", "key"), KEYS, ids=".".join)
+@pytest.mark.parametrize(("section", "key"), KEYS, ids=KEY_NAMES)
 def test_default_yaml_explains_every_key(section: str, key: str) -> None:
     """A key of the configuration stands in default.yaml, under a comment of a sentence at least."""
     lines = DEFAULTS.read_text(encoding="utf-8").splitlines()
@@ -72,7 +73,7 @@ def test_schema_is_current() -> None:
     assert script.SCHEMA_PATH.read_text(encoding="utf-8") == script.format_schema()
 
 
-@pytest.mark.parametrize(("section", "key"), KEYS, ids=".".join)
+@pytest.mark.parametrize(("section", "key"), KEYS, ids=KEY_NAMES)
 def test_schema_describes_every_key(section: str, key: str) -> None:
     """An editor that reads the schema has help to show for a key."""
     schema = json.loads((ROOT / "configs" / "schema.json").read_text(encoding="utf-8"))

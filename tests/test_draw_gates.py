@@ -54,7 +54,7 @@ def test_it_draws_a_png(run_path: Path, tmp_path: Path, options: list[str]) -> N
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--layer", "3"], "1 to 2"), (["--text", "Ω"], "never seen"), (["--text", ""], "expected 1 to 500")],
+    [(["--layer", "3"], "1 to 2"), (["--text", "Ω"], "leave it out"), (["--text", ""], "expected 1 to 500")],
     ids=["no such layer", "unknown character", "empty text"],
 )
 def test_it_says_what_is_wrong(run_path: Path, tmp_path: Path, options: list[str], message: str) -> None:
