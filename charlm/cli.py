@@ -4,13 +4,13 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from charlm.errors import CharlmError, InputError, StoppedError
+from charlm.errors import CharlmError, InputError
+from charlm.process import keep_freed_memory, wait_briefly
 
 CONFIG = click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 RUN = click.argument("run", type=click.Path(path_type=Path))
@@ -205,22 +205,24 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
-    sys.exit(_run(lambda: cli.main(standalone_mode=False)))
+    wait_briefly()
+    keep_freed_memory()
+    sys.exit(run(sys.argv[1:]))
 
 
-def _run(command: Callable[[], Any]) -> int:
-    """Run a command and return its exit status."""
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit status."""
     try:
-        status = command()
-        return status if isinstance(status, int) else 0
+        with cli.make_context("charlm", arguments) as context:
+            cli.invoke(context)
+        return 0
+    except click.exceptions.Exit as request:
+        return request.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except StoppedError as error:
-        click.echo(f"\nStopped: {error}", err=True)
-        return error.exit_status
     except CharlmError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"{error.label}: {error}", err=True)
         return error.exit_status
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped; nothing was lost that was saved before.", err=True)

@@ -73,13 +73,13 @@ class LSTM(nn.Module):
         Returns:
             The last layer's hidden states (T, B, H), and the states after the last step.
         """
-        lstm_sequence = self.kernel.lstm_sequence
+        kernel = self.kernel
         hidden = gates_x
         after = []
         for depth, (cell, state) in enumerate(zip(self._cells(), states, strict=True)):
             if depth > 0:
-                gates_x = cell.project(hidden)  # (T, B, 4H)
-            hidden, state = lstm_sequence(gates_x, cell.weight_hh, state)  # (T, B, H)
+                gates_x = kernel.project(hidden, cell.weight_ih, cell.bias)  # (T, B, 4H)
+            hidden, state = kernel.lstm_sequence(gates_x, cell.weight_hh, state)  # (T, B, H)
             hidden = drop_locked(hidden, self.dropout if self.training else 0.0)
             after.append(state)
         return hidden, tuple(after)

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
 from charlm.lstm.kernels import native
+from charlm.lstm.kernels.projection import multiply
 
 
 def lstm_sequence(
@@ -140,5 +141,5 @@ class SequenceFunction(torch.autograd.Function):
             grad_hidden=grads[0], grad_h_last=grads[1], grad_c_last=grads[2],
             grad_gates_x=grad_gates, grad_h_first=grad_h_first, grad_c_first=grad_c_first,
         )  # fmt: skip
-        grad_weight = grad_gates.flatten(0, 1).T @ hidden[:-1].flatten(0, 1)  # (4H, T B) (T B, H)
+        grad_weight = multiply(grad_gates.flatten(0, 1).T, hidden[:-1].flatten(0, 1).T)  # (4H, T B) (T B, H)
         return grad_gates, grad_weight.to(weight_hh.dtype), grad_h_first, grad_c_first, None

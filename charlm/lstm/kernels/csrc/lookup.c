@@ -5,15 +5,20 @@
 #define JOIN(a, b) a##b
 #define NAMED(name, path) JOIN(name, path)
 
+enum { AHEAD = 4 }; /* rows between asking for one and using it */
+
 INLINE void add_columns(const int64_t *ids, const void *rows, float *sums, int64_t num_rows, int64_t width,
                         int64_t begin, int64_t end, bool is_bf16)
 {
-    for (int64_t n = 0; n < num_rows; n++)
+    for (int64_t n = 0; n < num_rows; n++) {
+        if (n + AHEAD < num_rows)
+            prefetch(rows, (n + AHEAD) * width + begin, end - begin, is_bf16);
         for (int64_t column = begin; column < end; column += LANES) {
             const int64_t at = ids[n] * width + column;
             const int count = (int)(end - column < LANES ? end - column : LANES);
             store(sums, at, load(sums, at, count, false) + load(rows, n * width + column, count, is_bf16), count, false);
         }
+    }
 }
 
 /* sums[ids[n]] += rows[n] for every n in order, in float whatever the rows are; each thread owns some columns. */

@@ -147,6 +147,15 @@ INLINE void begin_forward(const Sequence *s, const Plan *plan, const Scratch *ow
         }
 }
 
+/* Ask for what a tile's pointwise work will read: the product before it takes longer than memory does. */
+INLINE void prefetch_gates(const Sequence *s, const void *gates, int64_t t, int64_t row, int64_t tile, int64_t unit,
+                           int64_t count, bool is_bf16)
+{
+    for (int64_t b = row; b < row + tile; b++)
+        for (int gate = 0; gate < GATES; gate++)
+            prefetch(gates, ((t * s->B + b) * GATES + gate) * s->H + unit, count, is_bf16);
+}
+
 INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, bool is_bf16)
 {
     const int64_t first_row = s->B * part / plan->num_parts, rows = s->B * (part + 1) / plan->num_parts - first_row;
@@ -158,6 +167,8 @@ INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, bool
             for (int64_t row = 0, tile; row < rows; row += tile) {
                 Floats sums[TILE_ROWS][VECTORS];
                 tile = tile_rows(row, rows);
+                prefetch_gates(s, s->gates_x, t, first_row + row, tile, block * LANES, min(LANES, s->H - block * LANES),
+                               is_bf16);
                 multiply_tile((int)tile, own.operands[t % 2] + row * own.stride, own.stride,
                               plan->packed + block * block_bytes, plan->steps, is_bf16 && HAS_PAIRS, sums);
                 for (int64_t r = 0; r < tile; r++)
@@ -223,6 +234,19 @@ INLINE void gather_grad_h(const Sequence *s, const Scratch *own, const Plan *pla
         }
 }
 
+/* The same for the way back. */
+INLINE void prefetch_step(const Sequence *s, int64_t t, int64_t row, int64_t tile, int64_t unit, bool is_bf16)
+{
+    const int64_t count = min(BLOCK, s->H - unit);
+    prefetch_gates(s, s->gates, t, row, tile, unit, count, is_bf16);
+    for (int64_t b = row; b < row + tile; b++) {
+        prefetch(s->cells, (t * s->B + b) * s->H + unit, count, is_bf16);
+        prefetch(s->cells, ((t + 1) * s->B + b) * s->H + unit, count, is_bf16);
+        if (s->grad_hidden)
+            prefetch(s->grad_hidden, (t * s->B + b) * s->H + unit, count, is_bf16);
+    }
+}
+
 INLINE void backward_rows(const Sequence *s, const Plan *plan, int64_t part, bool is_bf16)
 {
     const int64_t first_row = s->B * part / plan->num_parts, rows = s->B * (part + 1) / plan->num_parts - first_row;
@@ -233,6 +257,8 @@ INLINE void backward_rows(const Sequence *s, const Plan *plan, int64_t part, boo
             for (int64_t row = 0, tile; row < rows; row += tile) {
                 Floats grad_h[TILE_ROWS][VECTORS];
                 tile = tile_rows(row, rows);
+                if (t >= 0)
+                    prefetch_step(s, t, first_row + row, tile, block * BLOCK, is_bf16);
                 gather_grad_h(s, &own, plan, (int)tile, t, row, first_row, block, is_bf16, grad_h);
                 for (int64_t r = 0; r < tile; r++)
                     for (int v = 0; v < VECTORS; v++) {

@@ -96,6 +96,15 @@ INLINE void store(void *array, int64_t index, Floats x, int count, bool is_bf16)
         memcpy(to, &x, (size_t)count * sizeof *to);
 }
 
+/* Ask for the lines of `count` elements ahead of their use. */
+INLINE void prefetch(const void *array, int64_t index, int64_t count, bool is_bf16)
+{
+    const int64_t size = is_bf16 ? 2 : 4;
+    const char *from = (const char *)array + index * size;
+    for (int64_t byte = 0; byte < count * size; byte += 64)
+        __builtin_prefetch(from + byte);
+}
+
 /* 2^y, relative error below 3e-7; y beyond ±126 counts as ±126, so that nothing overflows; NaN gives NaN. */
 INLINE Floats exp2_clamped(Floats y)
 {
