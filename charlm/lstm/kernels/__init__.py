@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
-from charlm.lstm.kernels import cpu, lookup, projection, reference
+from charlm.lstm.kernels import cpu, lookup, native, projection, reference
 
 
 class LSTMKernel(Protocol):
@@ -75,7 +75,7 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
     else:
         try:
             return Kernel(
-                "cpu", cpu.fastest_instruction_set(), cpu.lstm_sequence, lookup.look_up_rows, projection.project
+                "cpu", native.fastest_instruction_set(), cpu.lstm_sequence, lookup.look_up_rows, projection.project
             )
         except CharlmError as error:
             reason = str(error)
