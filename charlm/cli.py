@@ -4,13 +4,13 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from charlm.errors import CharlmError, InputError, StoppedError
+from charlm.errors import CharlmError, InputError
+from charlm.process import keep_freed_memory, wait_briefly
 
 CONFIG = click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 RUN = click.argument("run", type=click.Path(path_type=Path))
@@ -137,6 +137,47 @@ def evaluate(run: Path, split: str, text: str | None, windowed: int | None, as_j
         click.echo(format_evaluation(text or split, evaluation, windowed, num_unknown, trained.vocabulary.level))
 
 
+@cli.command("compare-layers")
+@CONFIG
+@click.option("--layers", default="1,2,3", show_default=True, help="The depths to compare.")
+@click.option("--seeds", default="1,2,3", show_default=True, help="Every depth is trained once under each.")
+@click.option("--budget", type=click.IntRange(1), help="Parameters of each arm.  [default: as CONFIG's model has]")
+@SET
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/compare-layers"), show_default=True)
+def compare_layers(
+    config_path: Path | None,
+    layers: str,
+    seeds: str,
+    budget: int | None,
+    overrides: tuple[str, ...],
+    out: Path,
+) -> None:
+    """Train depths at an equal number of parameters, and report which predicts best."""
+    from charlm.comparison.experiment import plan_comparison, run_comparison
+    from charlm.comparison.report import write_report
+    from charlm.config import load_config
+    from charlm.monitor import Monitor
+    from charlm.tables import format_plan
+
+    depths, all_seeds = _parse_numbers("--layers", layers, 1), _parse_numbers("--seeds", seeds, 0)
+    plan = plan_comparison(load_config(config_path, overrides), depths, all_seeds, budget, Monitor(out))
+    click.echo(format_plan(plan), err=True)
+    runs = run_comparison(plan, out, Monitor)
+    click.echo(write_report(plan, runs, out), nl=False)
+    click.echo(f"\nWrote results.json, report.md and curves.png to {out}.", err=True)
+
+
+def _parse_numbers(option: str, text: str, least: int) -> list[int]:
+    """Return the numbers of a list such as ``1,2,3``, each once."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < least or len(set(numbers)) < len(numbers):
+        raise InputError(f"{option}: expected different numbers of at least {least}, as in 1,2,3; got {text!r}.")
+    return numbers
+
+
 def _check_sample_options(length: int, num_samples: int, prompt: str | None, prompt_file: Path | None) -> None:
     if length < 0:
         raise InputError(f"--length: expected a number of at least 0 (0 for an endless stream), got {length}.")
@@ -164,22 +205,24 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
-    sys.exit(_run(lambda: cli.main(standalone_mode=False)))
+    wait_briefly()
+    keep_freed_memory()
+    sys.exit(run(sys.argv[1:]))
 
 
-def _run(command: Callable[[], Any]) -> int:
-    """Run a command and return its exit status."""
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit status."""
     try:
-        status = command()
-        return status if isinstance(status, int) else 0
+        with cli.make_context("charlm", arguments) as context:
+            cli.invoke(context)
+        return 0
+    except click.exceptions.Exit as request:
+        return request.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except StoppedError as error:
-        click.echo(f"\nStopped: {error}", err=True)
-        return error.exit_status
     except CharlmError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"{error.label}: {error}", err=True)
         return error.exit_status
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped; nothing was lost that was saved before.", err=True)

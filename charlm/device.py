@@ -1,12 +1,12 @@
-"""Where a model computes, and in which precision."""
+"""Where a model computes."""
 
-from typing import Literal
+import re
 
 import torch
 
 from charlm.errors import InputError
 
-Precision = Literal["fp32", "bf16"]
+DEVICE_NAME = r"auto|cpu|mps|cuda(:\d+)?"
 
 
 def choose_device(name: str) -> torch.device:
@@ -17,6 +17,8 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(DEVICE_NAME, name):
+        raise InputError(f"device {name}: unknown. Use auto, cpu, cuda, cuda:N or mps.")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(
@@ -26,10 +28,3 @@ def choose_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(f"device {name}: not on this machine. Use auto or cpu.")
     return device
-
-
-def choose_precision(name: str, device: torch.device) -> Precision:
-    """Return the precision of the matrix products in training; ``auto`` takes bf16 on a GPU that has it, else fp32."""
-    if name == "auto":
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if name == "bf16" else "fp32"

@@ -1,10 +1,11 @@
-"""The errors that charlm raises on purpose; each carries the exit status of the command line."""
+"""The errors that charlm raises on purpose, each with its exit status and what goes before its message."""
 
 
 class CharlmError(Exception):
     """The run failed through no mistake of the user's: the disk is full, the loss is not a number."""
 
     exit_status = 1
+    label = "Error"
 
 
 class InputError(CharlmError):
@@ -34,6 +35,8 @@ class StoppedError(CharlmError):
         message: what was saved and how to go on.
         signal_number: the signal's number; the exit status is 128 above it.
     """
+
+    label = "Stopped"
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

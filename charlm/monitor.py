@@ -47,7 +47,7 @@ class Monitor(Reporter):
                 yield chunk
                 bar.update(len(chunk))
 
-    def start(self, config: Config, model: CharLM, step: int) -> None:
+    def start(self, config: Config, model: CharLM, precision: str, step: int) -> None:
         """Say what is trained, open the bar and the event file."""
         settings = config.train
         self._max_steps = settings.max_steps
@@ -55,7 +55,7 @@ class Monitor(Reporter):
         begun = f"going on after step {step:,}" if step else "beginning"
         self._say(
             f"{begun}: {config.model.num_layers} x {config.model.hidden_size} LSTM, {num_parameters:,} parameters, "
-            f"device {model.output.weight.device}, kernel {model.lstm.kernel.name} ({model.lstm.kernel.note})"
+            f"{precision} on {model.output.weight.device}, kernel {model.lstm.kernel.name} ({model.lstm.kernel.note})"
         )
         chars_per_step = settings.batch_size * settings.seq_length
         self._bar = tqdm(

@@ -4,16 +4,17 @@ Dimensions: B batch, T time.
 """
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch.nn import functional as F
 
 from charlm.config import TrainConfig
-from charlm.device import Precision
 from charlm.lstm.layers import States
 from charlm.model import CharLM
 from charlm.text.streams import Batch
+
+Precision = Literal["fp32", "bf16"]
 
 BETAS = (0.9, 0.99)
 """AdamW's decay of its averages; 0.99 rather than 0.999 because runs here are short."""
@@ -36,6 +37,18 @@ class StepResult(NamedTuple):
     def is_finite(self) -> bool:
         """Whether the step could be taken; otherwise the weights are as they were."""
         return math.isfinite(self.loss_nats) and math.isfinite(self.grad_norm)
+
+
+def choose_precision(name: str, model: CharLM) -> Precision:
+    """Return the precision of the matrix products in training.
+
+    Args:
+        name: ``fp32``, ``bf16``, or ``auto``: bf16 where the model's device and kernel are fast in it, else fp32.
+        model: on the device where it is trained.
+    """
+    if name == "auto":
+        return "bf16" if model.lstm.kernel.is_bf16_fast else "fp32"
+    return "bf16" if name == "bf16" else "fp32"
 
 
 def build_optimizer(model: CharLM, config: TrainConfig) -> torch.optim.AdamW:

@@ -14,7 +14,7 @@ class Reporter:
         """Pass on the chunks of a corpus that is being read."""
         return chunks
 
-    def start(self, config: Config, model: CharLM, step: int) -> None:
+    def start(self, config: Config, model: CharLM, precision: str, step: int) -> None:
         """The run is about to begin, or to go on after a step."""
 
     def advance(self, step: int, num_chars: int) -> None:

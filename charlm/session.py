@@ -12,11 +12,11 @@ import torch
 
 from charlm.checkpoint import Checkpoint
 from charlm.config import Config
-from charlm.device import choose_device, choose_precision
+from charlm.device import choose_device
 from charlm.errors import CharlmError, InputError
 from charlm.lstm import LSTMState
 from charlm.model import CharLM
-from charlm.optimization import build_optimizer, learning_rate_at, train_step
+from charlm.optimization import build_optimizer, choose_precision, learning_rate_at, train_step
 from charlm.text.corpus import Corpus
 from charlm.text.streams import ParallelStreams, split_ids
 
@@ -61,10 +61,10 @@ class Session:
         self.splits = split_ids(corpus.ids, config.data.val_frac, config.data.test_frac)
         self.streams = ParallelStreams(self.splits.train, config.train.batch_size, config.train.seq_length)
         self.device = choose_device(config.train.device)
-        self.precision = choose_precision(config.train.precision, self.device)
         torch.manual_seed(config.train.seed)
         model = CharLM(len(corpus.vocabulary), **config.model.model_dump(), kernel=config.train.kernel)
         self.model = model.to(self.device).train()
+        self.precision = choose_precision(config.train.precision, self.model)
         self.optimizer = build_optimizer(self.model, config.train)
         self.states = self.model.initial_state(config.train.batch_size)
         self.step = 0

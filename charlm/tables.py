@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from charlm.comparison.arms import COUNTED
+from charlm.comparison.experiment import Plan
 from charlm.config import Config
 from charlm.dry_run import DryRun
 from charlm.evaluation import Evaluation
@@ -19,14 +21,8 @@ def format_duration(duration_s: float) -> str:
 
 
 def format_bytes(size_bytes: float) -> str:
-    """Return a size in the unit that suits it, such as ``3.1 MiB``."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if size_bytes < 1024:
-            break
-        size_bytes /= 1024
-    else:
-        unit = "GiB"
-    return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+    """Return a size in MiB."""
+    return f"{size_bytes / 2**20:,.1f} MiB"
 
 
 def bits_name(level: str) -> str:
@@ -74,3 +70,13 @@ def format_dry_run(config: Config, plan: DryRun) -> str:
     lines += [f"baselines on the val part, {bits_name(config.data.level)}"]
     lines += [f"  {name:<30}{value:>14.3f}" for name, value in plan.baselines_bits.items()]
     return "\n".join(lines)
+
+
+def format_plan(plan: Plan) -> str:
+    """Return the arms of a comparison and how long it will take."""
+    lines = [f"parameters counted: {COUNTED}", "  layers  width   parameters  off the budget"]
+    lines += [
+        f"  {arm.num_layers:>6}{arm.hidden_size:>7}{arm.num_parameters:>13,}{arm.mismatch:>16.2%}" for arm in plan.arms
+    ]
+    count = len(plan.arms) * len(plan.seeds)
+    return "\n".join([*lines, f"{count} runs, expected to take {format_duration(plan.duration_s)} and the validations"])

@@ -69,7 +69,7 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
     if checkpoint is not None:
         session.restore(checkpoint)
     run.begin(config.to_yaml(), session.step)
-    reporter.start(config, session.model, session.step)
+    reporter.start(config, session.model, session.precision, session.step)
     try:
         _run_to_end(session, run, reporter)
     finally:
@@ -97,7 +97,7 @@ def _run_to_end(session: Session, run: RunDirectory, reporter: Reporter) -> None
                 run.save_last(session.checkpoint(is_resumable=True))
             if signal_number and not session.is_finished:
                 raise StoppedError(
-                    f"stopped after step {session.step} of {settings.max_steps}; everything is saved. "
+                    f"after step {session.step} of {settings.max_steps}; everything is saved. "
                     f"Go on with: charlm train --out {run.path} --resume",
                     signal_number,
                 )

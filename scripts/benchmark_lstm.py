@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charlm.config import TrainConfig
-from charlm.memory import keep_freed_memory
 from charlm.model import CharLM
 from charlm.optimization import build_optimizer, train_step
+from charlm.process import keep_freed_memory
 from charlm.text.streams import Batch
 
 V = 65

@@ -34,6 +34,7 @@ class Kernel(NamedTuple):
     Attributes:
         name: what a configuration calls it.
         note: how it runs, or why no faster one does, in a few words.
+        is_bf16_fast: whether it gains by bfloat16 products on this device.
         lstm_sequence: the kernel.
         look_up_rows: rows of a table (V, 4H) at ids (T, B), for the first layer's gates.
         project: W x + b for all steps at once, given x (T, B, E), W (4H, E) and b (4H,).
@@ -41,6 +42,7 @@ class Kernel(NamedTuple):
 
     name: str
     note: str
+    is_bf16_fast: bool
     lstm_sequence: LSTMKernel
     look_up_rows: Callable[[Tensor, Tensor], Tensor]
     project: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -66,23 +68,26 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
     """
     if name not in ("auto", *KERNEL_NAMES):
         raise InputError(f"kernel {name!r}: there is no such kernel; use one of auto, {', '.join(KERNEL_NAMES)}.")
-    if name == "reference":
-        return _reference("as chosen")
     device = torch.device(device)
+    if name == "reference":
+        return _reference("as chosen", device)
     reason = None
     if device.type != "cpu" or dtype != torch.float32:
         reason = f"the kernel cpu takes float32 weights on the CPU, not {str(dtype).removeprefix('torch.')} on {device}"
     else:
         try:
-            return Kernel(
-                "cpu", native.fastest_instruction_set(), cpu.lstm_sequence, lookup.look_up_rows, projection.project
-            )
+            chosen = native.fastest_instruction_set()
+            is_bf16_fast = chosen.endswith("bf16")
+            return Kernel("cpu", chosen, is_bf16_fast, cpu.lstm_sequence, lookup.look_up_rows, projection.project)
         except CharlmError as error:
             reason = str(error)
     if name == "auto":
-        return _reference(reason)
+        return _reference(reason, device)
     raise InputError(f"kernel cpu: {reason}; or use the kernel reference.")
 
 
-def _reference(note: str) -> Kernel:
-    return Kernel("reference", note, reference.lstm_sequence, lambda table, ids: F.embedding(ids, table), F.linear)
+def _reference(note: str, device: torch.device) -> Kernel:
+    is_bf16_fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return Kernel(
+        "reference", note, is_bf16_fast, reference.lstm_sequence, lambda table, ids: F.embedding(ids, table), F.linear
+    )

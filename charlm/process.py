@@ -1,6 +1,7 @@
-"""How the process holds on to memory."""
+"""How the process shares the machine: its memory and its waiting."""
 
 import ctypes
+import os
 import sys
 
 M_TRIM_THRESHOLD = -1
@@ -20,3 +21,13 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return bool(mallopt and mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def wait_briefly() -> None:
+    """Let idle threads sleep soon instead of spinning; to be called before torch is imported.
+
+    GNU OpenMP lets a thread spin for milliseconds in the hope of work. Beside another busy process that slows both down
+    to a tenth: each spins on the core that the other needs. A choice made in the environment is left alone.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -1,0 +1,1 @@
+"""compare-layers: depths at an equal number of parameters, planned, trained and reported."""

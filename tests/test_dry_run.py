@@ -1,0 +1,32 @@
+"""The dry run: what it says is true, and it writes nothing."""
+
+import math
+
+import pytest
+
+from charlm.comparison import arms
+from charlm.config import Config
+from charlm.dry_run import count_parameters, plan_run
+from charlm.model import CharLM
+from charlm.text.corpus import load_corpus
+
+
+def test_plan(config: Config) -> None:
+    """The plan counts parameters, characters and rare symbols exactly, and measures a speed."""
+    corpus = load_corpus(config.data.path, "char")
+    plan = plan_run(config, corpus)
+    model = CharLM(len(corpus.vocabulary), **config.model.model_dump())
+    assert plan.num_parameters["whole"] == sum(weight.numel() for weight in model.parameters())
+    assert sum(count for part, count in plan.num_parameters.items() if part != "whole") == plan.num_parameters["whole"]
+    assert sum(plan.split_sizes.values()) == len(corpus.ids)
+    assert plan.rarest[0][1] == int(corpus.counts.min())
+    assert plan.baselines_bits["uniform"] == pytest.approx(math.log2(len(corpus.vocabulary)))
+    assert plan.duration_s == pytest.approx(30 * 64 / plan.chars_per_s)
+    assert plan.memory_bytes["weights, gradients, optimizer"] == 16 * plan.num_parameters["whole"]
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3, 4])
+def test_counts_agree_with_the_solver(num_layers: int) -> None:
+    """The formula that the comparison solves counts what the model has."""
+    model = CharLM(13, num_layers, 9, 5)
+    assert count_parameters(model)["whole"] == arms.count_parameters(13, 5, 9, num_layers)

@@ -1,0 +1,68 @@
+"""The model: its shapes, its lookup, its parameters, and where its loss begins."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from charlm.model import CharLM
+
+V, B, T = 11, 3, 8
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3, 5])
+def test_shapes_and_carried_state(num_layers: int) -> None:
+    """Ids (B, T) give logits (B, T, V), and pieces with the state carried equal one pass."""
+    torch.manual_seed(1)
+    model = CharLM(V, num_layers, 7, 4).eval()
+    ids = torch.randint(V, (B, T))
+    whole, _ = model(ids, model.initial_state(B))
+    first, states = model(ids[:, :5], model.initial_state(B))
+    second, _ = model(ids[:, 5:], states)
+    assert whole.shape == (B, T, V)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_table_equals_product() -> None:
+    """The lookup in a table of W x + b equals the product, for a batch on either side of the vocabulary's size."""
+    torch.manual_seed(1)
+    model = CharLM(V, 1, 7, 4, kernel="reference")
+    ids = torch.randint(V, (B, T))  # more ids than symbols: the table
+    whole, _ = model(ids, model.initial_state(B))
+    rows = [model(ids[row : row + 1], model.initial_state(1))[0] for row in range(B)]  # fewer: the product
+    torch.testing.assert_close(torch.cat(rows), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_step_equals_sequence() -> None:
+    """Stepping the cells one character at a time gives the logits of the whole sequence."""
+    torch.manual_seed(1)
+    model = CharLM(V, 2, 7, 4).eval()
+    ids = torch.randint(V, (B, T))
+    whole, _ = model(ids, model.initial_state(B))
+    states = model.initial_state(B)
+    for t in range(T):
+        logits, states = model.step(ids[:, t], states)
+        torch.testing.assert_close(logits, whole[:, t], rtol=1e-5, atol=1e-6)
+
+
+def test_every_parameter_learns() -> None:
+    """Every weight of every layer has a gradient that is not zero."""
+    torch.manual_seed(1)
+    model = CharLM(V, 3, 7, 4)
+    ids = torch.randint(V, (B, T))
+    logits, _ = model(ids, model.initial_state(B))
+    F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
+    silent = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert silent == []
+
+
+@pytest.mark.parametrize("vocabulary_size", [2, 65, 5000])
+def test_fresh_loss_is_that_of_a_uniform_guess(vocabulary_size: int) -> None:
+    """A fresh model's loss starts near ln V."""
+    torch.manual_seed(1)
+    model = CharLM(vocabulary_size, 2, 32, 16)
+    ids = torch.randint(vocabulary_size, (16, 32))
+    logits, _ = model(ids, model.initial_state(16))
+    loss = F.cross_entropy(logits.flatten(0, 1), torch.randint(vocabulary_size, (16 * 32,)))
+    assert loss.item() == pytest.approx(math.log(vocabulary_size), abs=0.05)

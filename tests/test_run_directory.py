@@ -1,0 +1,59 @@
+"""The files of a run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from charlm.errors import CharlmError, InputError
+from charlm.run_directory import RunDirectory
+
+
+def test_begin_writes_the_configuration(tmp_path: Path) -> None:
+    """A new run has its configuration, a place for samples, and no metrics."""
+    run = RunDirectory(tmp_path / "deep" / "run")
+    run.refuse_old_run()
+    run.begin("x: 1\n", 0)
+    assert run.config_path.read_text() == "x: 1\n"
+    assert (run.path / "samples").is_dir()
+    assert run.read_rows() == []
+    assert run.load_last() is None
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "best.pt", "last.pt", "metrics.jsonl"])
+def test_old_run_is_refused(tmp_path: Path, name: str) -> None:
+    """A directory that holds any file of a run is refused, and the message names --resume."""
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"already holds a run.*--resume"):
+        RunDirectory(tmp_path).refuse_old_run()
+
+
+def test_directory_with_other_files_is_taken(tmp_path: Path) -> None:
+    """Files that are not of a run are no obstacle."""
+    (tmp_path / "notes.txt").touch()
+    RunDirectory(tmp_path).refuse_old_run()
+
+
+def test_path_that_is_a_file(tmp_path: Path) -> None:
+    """A path that cannot be a directory is the user's mistake."""
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be made a run directory"):
+        RunDirectory(tmp_path / "file").begin("", 0)
+
+
+def test_rows_of_later_steps_are_forgotten(tmp_path: Path) -> None:
+    """Going on from a step keeps the rows up to it, and a half-written last line does no harm."""
+    run = RunDirectory(tmp_path)
+    for step in (10, 20, 30):
+        run.append_row({"step": step, "split": "train"})
+    with run.metrics_path.open("a") as stream:
+        stream.write('{"step": 4')
+    run.begin("", 20)
+    run.append_row({"step": 30, "split": "train"})
+    assert [json.loads(line)["step"] for line in run.metrics_path.read_text().splitlines()] == [10, 20, 30]
+
+
+def test_metrics_that_cannot_be_written(tmp_path: Path) -> None:
+    """A full or closed disk is told as a failure of the run."""
+    with pytest.raises(CharlmError, match="cannot be written"):
+        RunDirectory(tmp_path / "missing").append_row({"step": 1})
