@@ -1,9 +1,9 @@
 """Checkpoints: one self-contained file each, written atomically, read without trust."""
 
 import io
-import os
 import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from charlm.atomic import write_atomically
 from charlm.config import Config, parse_config
-from charlm.errors import CharlmError, ConfigError, InputError
+from charlm.errors import ConfigError, InputError
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
 
@@ -57,8 +58,13 @@ class Checkpoint:
         return model.to(device).eval()
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] = ()) -> None:
     """Write a checkpoint; at every moment the file is the old one or the new one, whole.
+
+    Args:
+        checkpoint: what to write.
+        path: the file.
+        former: names under which the checkpoints before are kept, the newest first.
 
     Raises:
         CharlmError: the disk is full or not writable; the old file stands.
@@ -75,38 +81,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_atomically(path, buffer.getbuffer())
-
-
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Replace a file by new content that is on the disk before the old is gone.
-
-    Raises:
-        CharlmError: it cannot be written; the old file stands.
-    """
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with unfinished.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise CharlmError(
-            f"{path}: cannot be written: {error.strerror}. What was saved before is unharmed; "
-            "make room or give another --out, then go on with --resume."
-        ) from None
-
-
-def _sync_directory(directory: Path) -> None:
-    if os.name == "posix":  # other systems cannot open a directory
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    write_atomically(path, buffer.getbuffer(), former)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

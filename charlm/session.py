@@ -23,7 +23,10 @@ from charlm.text.streams import ParallelStreams, split_ids
 MAX_SKIPPED_STEPS = 5
 """Steps in a row without a finite gradient after which a run gives up."""
 
-FREE_KEYS = {"data.path", "train.log_every", "train.eval_every", "train.checkpoint_every", "train.device"}
+FREE_KEYS = {
+    "data.path", "train.log_every", "train.eval_every", "train.checkpoint_every", "train.checkpoint_minutes",
+    "train.keep", "train.device",
+}  # fmt: skip
 """Keys that may change when a run goes on, besides those of the sample: they leave its trajectory alone."""
 
 
@@ -132,7 +135,16 @@ class Session:
         return interval
 
     def checkpoint(self, is_resumable: bool) -> Checkpoint:
-        """Return the model as it stands, with all that resuming needs if so asked."""
+        """Return the model as it stands, with all that resuming needs if so asked.
+
+        Raises:
+            CharlmError: the weights are not finite, so that nothing good could be overwritten by them.
+        """
+        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+            raise CharlmError(
+                f"after step {self.step} the weights are not finite; what was saved before is unharmed. "
+                "Lower train.learning_rate, and train into another directory."
+            )
         return Checkpoint(
             config=self.config,
             vocabulary=self.corpus.vocabulary,

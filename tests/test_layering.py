@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "charlm"
 
 FLOORS = {
-    0: ["errors", "cache", "signals", "device", "process"],
+    0: ["errors", "atomic", "cache", "lock", "signals", "device", "process"],
     1: ["config", "text", "lstm"],
     2: ["model"],
     3: ["checkpoint", "run_directory", "sampling", "evaluation", "optimization", "reporter"],
