@@ -1,9 +1,9 @@
 """Checkpoints: one self-contained file each, written atomically, read without trust."""
 
 import io
-import os
-import warnings
-import zipfile
+import math
+import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from charlm.archive import read_archive
+from charlm.atomic import write_atomically
 from charlm.config import Config, parse_config
-from charlm.errors import CharlmError, ConfigError, InputError
+from charlm.errors import ConfigError, InputError
 from charlm.model import CharLM
+from charlm.resumption import is_plain
 from charlm.text.vocabulary import Vocabulary
 
 FORMAT = 1
 """Raised when an older charlm could not read what is written."""
+
+MAX_STEP = 2**63
+"""Above any number of steps."""
 
 
 @dataclass
@@ -48,17 +54,33 @@ class Checkpoint:
         Raises:
             InputError: the weights do not fit the configuration.
         """
+        self._check_shapes()
         model = CharLM(len(self.vocabulary), **self.config.model.model_dump(), kernel=kernel)
-        try:
-            model.load_state_dict(self.weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"the checkpoint's weights do not fit its own configuration: {reason}") from None
+        model.load_state_dict(self.weights)
         return model.to(device).eval()
 
+    def _check_shapes(self) -> None:
+        """Compare the weights with what the configuration claims before memory is taken for that."""
+        with torch.device("meta"):
+            model = CharLM(len(self.vocabulary), **self.config.model.model_dump(), kernel="reference")
+        expected = {name: weight.shape for name, weight in model.state_dict().items()}
+        found = {name: weight.shape for name, weight in self.weights.items()}
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                claimed, held = (list(shapes[name]) if name in shapes else "none" for shapes in (expected, found))
+                raise InputError(
+                    "the checkpoint's weights do not fit its own configuration: "
+                    f"{name[:80]!r} should be {claimed} and is {held}."
+                )
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] = ()) -> None:
     """Write a checkpoint; at every moment the file is the old one or the new one, whole.
+
+    Args:
+        checkpoint: what to write.
+        path: the file.
+        former: names under which the checkpoints before are kept, the newest first.
 
     Raises:
         CharlmError: the disk is full or not writable; the old file stands.
@@ -75,38 +97,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_atomically(path, buffer.getbuffer())
-
-
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Replace a file by new content that is on the disk before the old is gone.
-
-    Raises:
-        CharlmError: it cannot be written; the old file stands.
-    """
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with unfinished.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise CharlmError(
-            f"{path}: cannot be written: {error.strerror}. What was saved before is unharmed; "
-            "make room or give another --out, then go on with --resume."
-        ) from None
-
-
-def _sync_directory(directory: Path) -> None:
-    if os.name == "posix":  # other systems cannot open a directory
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    write_atomically(path, buffer.getbuffer(), former)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -115,17 +106,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         InputError: the file is not there, is no charlm checkpoint, is damaged, or is refused as unsafe.
     """
-    content = _read(path)
+    content = read_archive(path)
     if not isinstance(content, dict) or "format" not in content:
         raise InputError(f"{path}: this is no charlm checkpoint. {_REMEDY}")
-    if content["format"] != FORMAT:
-        raise InputError(
-            f"{path}: written in format {content['format']!r}, and this charlm reads {FORMAT}. Upgrade it."
-        )
+    if type(content["format"]) is not int or content["format"] != FORMAT:
+        found = reprlib.repr(content["format"])
+        raise InputError(f"{path}: written in format {found}, and this charlm reads {FORMAT}. Upgrade it.")
     try:
+        config = parse_config(content["config"], str(path))
+        vocabulary = Vocabulary.from_plain(content["vocabulary"])
+        _check_plain_values(content)
+        _check_weights(content["weights"], path.stat().st_size)
         return Checkpoint(
-            parse_config(content["config"], str(path)),
-            Vocabulary.from_plain(content["vocabulary"]),
+            config,
+            vocabulary,
             content["corpus_digest"],
             content["step"],
             content["loss_nats"],
@@ -138,30 +132,39 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 _REMEDY = "Give a run directory, or its best.pt or last.pt."
 
+PLAIN_TYPES = {"config": dict, "vocabulary": dict, "corpus_digest": str, "step": int, "weights": dict, "training": dict}
 
-def _read(path: Path) -> Any:
-    """Return the plain values and tensors of a file that torch has saved."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise InputError(f"{path}: this is no charlm checkpoint, its parts are compressed. {_REMEDY}")
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise InputError(f"{path}: damaged, the checksum of {damaged} is wrong. Take another checkpoint.")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such checkpoint. {_REMEDY}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from None
-    except zipfile.BadZipFile:
-        raise InputError(f"{path}: this is no whole charlm checkpoint: cut short, or another file. {_REMEDY}") from None
-    except Exception as error:  # torch's reader raises whatever a hostile or damaged file provokes
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(f"{path}: refused, this is no safe charlm checkpoint ({reason}). {_REMEDY}") from None
+
+def _check_plain_values(content: dict[str, Any]) -> None:
+    """Check the types of a checkpoint's values.
+
+    Raises:
+        ValueError, KeyError: one is missing, or is not what it should be.
+    """
+    for name, expected in PLAIN_TYPES.items():
+        if name not in content:
+            raise ValueError(f"{name} is missing")
+        if not isinstance(content[name], expected) or isinstance(content[name], bool):
+            raise ValueError(f"{name} is of another type")
+    if not 0 <= content["step"] < MAX_STEP:
+        raise ValueError(f"step {reprlib.repr(content['step'])} is out of range")
+    loss = content["loss_nats"]
+    if loss is not None and not (isinstance(loss, float) and math.isfinite(loss)):
+        raise ValueError("loss_nats is no number")
+
+
+def _check_weights(weights: dict[Any, Any], file_bytes: int) -> None:
+    """Check that the weights are what the file holds, and no more.
+
+    Raises:
+        ValueError: a weight is no dense float32 tensor, or several share what would be copied for each.
+    """
+    if not all(type(name) is str and is_plain(weight) for name, weight in weights.items()):
+        raise ValueError("a weight is no tensor")
+    if any(weight.dtype != torch.float32 for weight in weights.values()):
+        raise ValueError("a weight is not of type float32")
+    if sum(weight.nbytes for weight in weights.values()) > file_bytes:
+        raise ValueError("the weights claim more than the file holds")
 
 
 def find_checkpoint(run: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from charlm.errors import CharlmError, InputError
-from charlm.process import keep_freed_memory, wait_briefly
+from charlm.process import hush_threads, keep_freed_memory, open_standard_streams, wait_briefly
 
 CONFIG = click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 RUN = click.argument("run", type=click.Path(path_type=Path))
@@ -202,6 +202,8 @@ def _read_prompt(prompt: str | None, prompt_file: Path | None) -> str:
 
 def main() -> None:
     """Run the command line; a mistake or a failure is one message and an exit status, never a traceback."""
+    open_standard_streams()
+    hush_threads()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
@@ -227,7 +229,15 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped; nothing was lost that was saved before.", err=True)
         return 130
-    except BrokenPipeError:
-        with contextlib.suppress(OSError):  # what is left in the buffer has no reader
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        _drop_output()
+        has_no_reader = isinstance(error, BrokenPipeError)
+        if not has_no_reader:
+            click.echo(f"Error: {error.filename or 'output'}: {error.strerror or error}.", err=True)
+        return 0 if has_no_reader else 1
+
+
+def _drop_output() -> None:
+    """Let what is left in stdout's buffer go nowhere, for it has no reader or no room."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

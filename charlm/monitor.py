@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
+from charlm.atomic import cannot_write
 from charlm.config import Config
 from charlm.model import CharLM
 from charlm.reporter import Reporter
@@ -17,6 +19,9 @@ from charlm.run_directory import Row
 
 LINE_INTERVAL_S = 10.0
 """Least time between two plain lines of training loss, so that the log of a long run stays short."""
+
+EVENT_FILE = "events.out.tfevents"
+"""How the name of TensorBoard's file begins."""
 
 
 class Monitor(Reporter):
@@ -66,12 +71,15 @@ class Monitor(Reporter):
             bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}",
             disable=not self._is_terminal,
         )
-        self._writer = SummaryWriter(str(self._directory), purge_step=step + 1 if step else None)
-        values = {
-            f"{section}.{key}": value for section, keys in config.model_dump().items() for key, value in keys.items()
-        }
-        for summary in hparams(values, {"loss/val": 0.0}):  # type: ignore[no-untyped-call]
-            self._writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
+        with self._recording():
+            self._writer = SummaryWriter(str(self._directory), purge_step=step + 1 if step else None)
+            values = {
+                f"{section}.{key}": value
+                for section, keys in config.model_dump().items()
+                for key, value in keys.items()
+            }
+            for summary in hparams(values, {"loss/val": 0.0}):  # type: ignore[no-untyped-call]
+                self._writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
 
     def advance(self, step: int, num_chars: int) -> None:
         """Move the bar."""
@@ -85,19 +93,23 @@ class Monitor(Reporter):
         self._bar.set_postfix(self._shown, refresh=False)
         if not self._is_terminal:
             self._print_line(row)
-        self._writer.add_scalar(f"loss/{split}", row["loss_nats"], step)
+        tags = {f"loss/{split}": "loss_nats"}
         if split == "val":
-            self._writer.add_scalar("bits_per_char/val", row["bits_per_char"], step)
-            self._writer.flush()
+            tags["bits_per_char/val"] = "bits_per_char"
         else:
-            for tag in ("learning_rate", "grad_norm", "chars_per_s"):
-                self._writer.add_scalar(tag, row[tag], step)
+            tags |= {name: name for name in ("learning_rate", "grad_norm", "chars_per_s")}
+        with self._recording():
+            for tag, name in tags.items():
+                self._writer.add_scalar(tag, row[name], step)
+            if split == "val":
+                self._writer.flush()
 
     def show_sample(self, step: int, text: str) -> None:
         """Put a sample into TensorBoard, as preformatted text."""
         indented = "\n".join("    " + line for line in text.splitlines())
-        self._writer.add_text("sample", indented, step)
-        self._writer.flush()
+        with self._recording():
+            self._writer.add_text("sample", indented, step)
+            self._writer.flush()
 
     def warn(self, message: str) -> None:
         """Say it above the bar."""
@@ -106,7 +118,22 @@ class Monitor(Reporter):
     def close(self) -> None:
         """Close the bar and the event file."""
         self._bar.close()
-        self._writer.close()
+        try:
+            self._writer.close()
+        except OSError as error:  # what is raised here would hide why the run ended
+            self.warn(str(cannot_write(self._directory / EVENT_FILE, error)))
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """Within the context, turn a failure of the event file into an error that says what to do.
+
+        Raises:
+            CharlmError: the event file cannot be written.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise cannot_write(self._directory / EVENT_FILE, error) from None
 
     def _print_line(self, row: Row) -> None:
         now_s = time.monotonic()

@@ -1,8 +1,9 @@
-"""How the process shares the machine: its memory and its waiting."""
+"""The process itself: its share of memory and processors, its standard streams, its threads."""
 
 import ctypes
 import os
 import sys
+import threading
 
 M_TRIM_THRESHOLD = -1
 """mallopt(3): free memory above which the heap is given back; -1 for never."""
@@ -31,3 +32,26 @@ def wait_briefly() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def open_standard_streams() -> None:
+    """Give a process that was started with a closed stdin, stdout or stderr the null device in its place.
+
+    Otherwise the next file that is opened would get the stream's number, and what is printed would be written into it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # open to the end
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+def hush_threads() -> None:
+    """Print no traceback of an OSError in a thread: TensorBoard's raises it again where the main thread writes."""
+    print_traceback = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not issubclass(arguments.exc_type, OSError):
+            print_traceback(arguments)
+
+    threading.excepthook = hook

@@ -1,15 +1,23 @@
 """The files of one run, under the names that other tools rely on.
 
 runs/NAME/  config.yaml  best.pt  last.pt  metrics.jsonl  samples/  events.out.tfevents.*
+
+Beside them, last-1.pt and so on are the saves before last.pt, damaged.pt is one that was set aside, and .lock keeps a
+second process away.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charlm.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomically
-from charlm.errors import CharlmError, InputError
+from charlm.atomic import cannot_write, write_atomically
+from charlm.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from charlm.errors import InputError
+from charlm.lock import hold
 
 Row = dict[str, Any]
 """One line of metrics.jsonl: ``step``, ``split``, ``loss_nats``, ``bits_per_char``, and more by split."""
@@ -57,31 +65,99 @@ class RunDirectory:
                 "Go on with it by --resume, or give another directory with --out."
             )
 
+    def refuse_second_writer(self) -> None:
+        """Make sure that no other process trains into the directory now; nothing is written.
+
+        Raises:
+            InputError: one does.
+        """
+        with contextlib.suppress(OSError):
+            if self._lock_path.exists():
+                with hold(self._lock_path):
+                    pass
+
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Make the directory, and keep other processes from writing to it within the context.
+
+        Yields:
+            Whether they are kept away: False where the system has no locks.
+
+        Raises:
+            InputError: another process trains here, or the path is no directory that can be written to.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                (self.path / "samples").mkdir(parents=True, exist_ok=True)
+                is_held = stack.enter_context(hold(self._lock_path))
+            except OSError as error:
+                raise InputError(f"{self.path}: cannot be made a run directory: {error.strerror}.") from None
+            yield is_held
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path / ".lock"
+
     def begin(self, config_yaml: str, step: int) -> None:
         """Make ready for the steps after a given one; metrics of later steps are forgotten, for they come again.
 
         Raises:
-            InputError: the path is no directory that can be written to.
+            CharlmError: the files cannot be written.
         """
-        try:
-            (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be made a run directory: {error.strerror}.") from None
+        for scrap in self.path.rglob(".*.unfinished"):
+            with contextlib.suppress(OSError):
+                scrap.unlink()
         write_atomically(self.config_path, config_yaml.encode())
         kept = [row for row in self.read_rows() if row["step"] <= step]
         write_atomically(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
     def save_last(self, checkpoint: Checkpoint) -> None:
-        """Save what the run goes on from."""
-        save_checkpoint(checkpoint, self.last_path)
+        """Save what the run goes on from, and keep as many saves before it as the configuration says."""
+        keep = checkpoint.config.train.keep
+        save_checkpoint(checkpoint, self.last_path, [self.path / f"last-{n}.pt" for n in range(1, keep)])
+        for path in self._former_paths()[keep - 1 :]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _former_paths(self) -> list[Path]:
+        """Return the saves before the last, the newest first."""
+        numbers = [path.stem.removeprefix("last-") for path in self.path.glob("last-*.pt")]
+        return [self.path / f"last-{n}.pt" for n in sorted(int(n) for n in numbers if n.isascii() and n.isdigit())]
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Save the best model so far."""
         save_checkpoint(checkpoint, self.best_path)
 
-    def load_last(self) -> Checkpoint | None:
-        """Return what the run goes on from, or None where it saved nothing yet."""
-        return load_checkpoint(self.last_path) if self.last_path.exists() else None
+    def load_newest(self) -> tuple[Checkpoint | None, dict[Path, str]]:
+        """Return the newest sound save to go on from, and of each newer one that is damaged what is wrong with it.
+
+        Returns:
+            The checkpoint, or None where nothing was saved yet; and the damaged files.
+
+        Raises:
+            InputError: there are saves, and none is sound.
+        """
+        damaged: dict[Path, str] = {}
+        for path in [self.last_path, *self._former_paths()]:
+            if path.exists():
+                try:
+                    return load_checkpoint(path), damaged
+                except InputError as error:
+                    damaged[path] = str(error)
+        if damaged:
+            raise InputError("no checkpoint of the run is sound.\n  " + "\n  ".join(damaged.values()))
+        return None, damaged
+
+    def set_aside(self, path: Path) -> None:
+        """Move a damaged save out of the way of the sound ones; only one such file is kept.
+
+        Raises:
+            CharlmError: it cannot be moved.
+        """
+        try:
+            path.replace(self.path / "damaged.pt")
+        except OSError as error:
+            raise cannot_write(path, error) from None
 
     def save_sample(self, step: int, text: str) -> None:
         """Keep the sample of a step as a text file."""
@@ -97,16 +173,19 @@ class RunDirectory:
             with self.metrics_path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise CharlmError(f"{self.metrics_path}: cannot be written: {error.strerror}.") from None
+            raise cannot_write(self.metrics_path, error) from None
 
     def read_rows(self) -> list[Row]:
-        """Return every line of metrics that is whole."""
+        """Return every line of metrics up to the first that is not whole."""
         if not self.metrics_path.exists():
             return []
-        rows = []
+        rows: list[Row] = []
         for line in self.metrics_path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                rows.append(json.loads(line))
-            except ValueError:  # the process died while it wrote this line
+                row = json.loads(line)
+            except (ValueError, RecursionError):  # the process died while it wrote this line, or it is damaged
                 break
+            if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+                break
+            rows.append(row)
         return rows

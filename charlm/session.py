@@ -17,14 +17,12 @@ from charlm.errors import CharlmError, InputError
 from charlm.lstm import LSTMState
 from charlm.model import CharLM
 from charlm.optimization import build_optimizer, choose_precision, learning_rate_at, train_step
+from charlm.resumption import check_training_state, find_changes
 from charlm.text.corpus import Corpus
 from charlm.text.streams import ParallelStreams, split_ids
 
 MAX_SKIPPED_STEPS = 5
 """Steps in a row without a finite gradient after which a run gives up."""
-
-FREE_KEYS = {"data.path", "train.log_every", "train.eval_every", "train.checkpoint_every", "train.device"}
-"""Keys that may change when a run goes on, besides those of the sample: they leave its trajectory alone."""
 
 
 @dataclass
@@ -132,7 +130,16 @@ class Session:
         return interval
 
     def checkpoint(self, is_resumable: bool) -> Checkpoint:
-        """Return the model as it stands, with all that resuming needs if so asked."""
+        """Return the model as it stands, with all that resuming needs if so asked.
+
+        Raises:
+            CharlmError: the weights are not finite, so that nothing good could be overwritten by them.
+        """
+        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+            raise CharlmError(
+                f"after step {self.step} the weights are not finite; what was saved before is unharmed. "
+                "Lower train.learning_rate, and train into another directory."
+            )
         return Checkpoint(
             config=self.config,
             vocabulary=self.corpus.vocabulary,
@@ -167,8 +174,11 @@ class Session:
         self._refuse_changes(checkpoint)
         training = checkpoint.training
         try:
+            parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            check_training_state(training, parameters, self.states)
             self.model.load_state_dict(checkpoint.weights)
-            self.optimizer.load_state_dict(training["optimizer"])
+            # The groups follow from the configuration, which is the same.
+            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": training["optimizer"]["state"]})
             self.states = tuple(LSTMState(h.to(self.device), c.to(self.device)) for h, c in training["states"])
             torch.set_rng_state(training["random"])
             if self.device.type == "cuda" and training["random_cuda"] is not None:
@@ -188,13 +198,7 @@ class Session:
                 f"{self.corpus.name}: the text is another one than the run began with. "
                 "Give it the same text, or begin a new run with another --out."
             )
-        before, now = checkpoint.config.model_dump(), self.config.model_dump()
-        changes = [
-            f"{section}.{key} was {before[section][key]!r} and is now {value!r}"
-            for section in ("data", "model", "train")
-            for key, value in now[section].items()
-            if value != before[section][key] and f"{section}.{key}" not in FREE_KEYS
-        ]
+        changes = find_changes(checkpoint.config, self.config)
         if changes:
             raise InputError(
                 "a run goes on only with the configuration that it began with; "

@@ -64,23 +64,38 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
     run = RunDirectory(directory)
     if not resume:
         run.refuse_old_run()
-    checkpoint = run.load_last() if resume else None
+    run.refuse_second_writer()
     session = Session(config, load_corpus(config.data.path, config.data.level, reporter.read))
+    with run.locked() as is_alone:
+        if not is_alone:
+            reporter.warn("this system cannot lock the run directory; see that no second process trains into it.")
+        if not resume:
+            run.refuse_old_run()  # another process may have begun one meanwhile
+        _begin(session, run, reporter)
+        reporter.start(config, session.model, session.precision, session.step)
+        try:
+            _run_to_end(session, run, reporter)
+        finally:
+            reporter.close()
+    return _describe_result(session)
+
+
+def _begin(session: Session, run: RunDirectory, reporter: Reporter) -> None:
+    """Stand where the run was saved last, if it was, and make its directory ready."""
+    checkpoint, damaged = run.load_newest()
     if checkpoint is not None:
         session.restore(checkpoint)
-    run.begin(config.to_yaml(), session.step)
-    reporter.start(config, session.model, session.precision, session.step)
-    try:
-        _run_to_end(session, run, reporter)
-    finally:
-        reporter.close()
-    return _describe_result(session)
+    for path, reason in reversed(damaged.items()):
+        reporter.warn(f"{reason} The run goes on from the save before it, of step {session.step}.")
+        run.set_aside(path)
+    run.begin(session.config.to_yaml(), session.step)
 
 
 def _run_to_end(session: Session, run: RunDirectory, reporter: Reporter) -> None:
     """Take every step that is left, and do after each what is due."""
     settings = session.config.train
     began_at_s = time.monotonic() - session.elapsed_s
+    saved_at_s = time.monotonic()
     with catch_signals() as caught_signal:
         while not session.is_finished:
             if not session.take_step():
@@ -93,14 +108,21 @@ def _run_to_end(session: Session, run: RunDirectory, reporter: Reporter) -> None
                 _log_training(session, run, reporter)
             if session.is_finished or session.step % settings.eval_every == 0:
                 _validate(session, run, reporter)
-            if session.is_finished or signal_number or session.step % settings.checkpoint_every == 0:
+            if signal_number or _is_save_due(session, time.monotonic() - saved_at_s):
                 run.save_last(session.checkpoint(is_resumable=True))
+                saved_at_s = time.monotonic()
             if signal_number and not session.is_finished:
                 raise StoppedError(
                     f"after step {session.step} of {settings.max_steps}; everything is saved. "
                     f"Go on with: charlm train --out {run.path} --resume",
                     signal_number,
                 )
+
+
+def _is_save_due(session: Session, unsaved_s: float) -> bool:
+    settings = session.config.train
+    is_long_ago = 0 < settings.checkpoint_minutes <= unsaved_s / 60
+    return session.is_finished or session.step % settings.checkpoint_every == 0 or is_long_ago
 
 
 def _log_training(session: Session, run: RunDirectory, reporter: Reporter) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from charlm import checkpoint as checkpoint_module
-from charlm.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint, write_atomically
+from charlm import atomic
+from charlm.atomic import write_atomically
+from charlm.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError
 from charlm.model import CharLM
@@ -181,7 +182,7 @@ def test_failed_write_leaves_the_old_file(saved: Path, moment: str, monkeypatch:
 
     before = saved.read_bytes()
     if moment == "fsync":
-        monkeypatch.setattr(checkpoint_module.os, "fsync", fail)
+        monkeypatch.setattr(atomic.os, "fsync", fail)
     else:
         monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(CharlmError, match="No space left on device") as caught:

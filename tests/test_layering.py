@@ -10,10 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "charlm"
 
 FLOORS = {
-    0: ["errors", "cache", "signals", "device", "process"],
+    0: ["errors", "archive", "atomic", "cache", "lock", "signals", "device", "process"],
     1: ["config", "text", "lstm"],
     2: ["model"],
-    3: ["checkpoint", "run_directory", "sampling", "evaluation", "optimization", "reporter"],
+    3: ["resumption", "checkpoint", "run_directory", "sampling", "evaluation", "optimization", "reporter"],
     4: ["session", "training", "trained"],
     5: ["dry_run", "comparison", "monitor", "tables"],
     6: ["cli", "__main__", "__init__"],

@@ -13,11 +13,13 @@ def test_begin_writes_the_configuration(tmp_path: Path) -> None:
     """A new run has its configuration, a place for samples, and no metrics."""
     run = RunDirectory(tmp_path / "deep" / "run")
     run.refuse_old_run()
-    run.begin("x: 1\n", 0)
+    with run.locked() as is_alone:
+        assert is_alone
+        run.begin("x: 1\n", 0)
     assert run.config_path.read_text() == "x: 1\n"
     assert (run.path / "samples").is_dir()
     assert run.read_rows() == []
-    assert run.load_last() is None
+    assert run.load_newest() == (None, {})
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "best.pt", "last.pt", "metrics.jsonl"])
@@ -37,8 +39,8 @@ def test_directory_with_other_files_is_taken(tmp_path: Path) -> None:
 def test_path_that_is_a_file(tmp_path: Path) -> None:
     """A path that cannot be a directory is the user's mistake."""
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be made a run directory"):
-        RunDirectory(tmp_path / "file").begin("", 0)
+    with pytest.raises(InputError, match="cannot be made a run directory"), RunDirectory(tmp_path / "file").locked():
+        pass
 
 
 def test_rows_of_later_steps_are_forgotten(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
 
-from charlm.checkpoint import write_atomically
+from charlm.atomic import write_atomically
 from charlm.comparison.arms import COUNTED, Arm
 from charlm.comparison.experiment import ArmRun, Plan
 

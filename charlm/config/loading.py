@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from charlm.config.schema import Config, Section
 from charlm.config.yaml_source import KeyPath, YamlSource, read_scalar, read_yaml
 from charlm.errors import ConfigError, InputError
 
+MAX_BYTES = 1 << 16
+"""Of a configuration file: twenty times what a commented one takes."""
+
 _Problem = tuple[KeyPath, str]
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel = 2
+_REPR.maxstring = 80
 
 
 def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
@@ -59,7 +67,11 @@ def parse_config(tree: dict[str, Any], name: str) -> Config:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise InputError(f"{path}: too large for a configuration, which takes at most {MAX_BYTES:,} bytes.")
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such configuration file. Without one, the defaults train.") from None
     except UnicodeDecodeError as error:
@@ -96,7 +108,7 @@ def _validate(tree: dict[str, Any]) -> tuple[list[_Problem], Config | None]:
             if item["type"] in ("extra_forbidden", "invalid_key"):
                 problems.append((key, f"unknown key. {_suggest(key)}"))
             else:
-                problems.append((key, f"expected {_expectation(*key)}, got {item['input']!r}."))
+                problems.append((key, f"expected {_expectation(*key)}, got {_REPR.repr(item['input'])}."))
         return problems, None
 
 

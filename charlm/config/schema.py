@@ -48,6 +48,10 @@ class TrainConfig(Section):
     log_every: int = Field(25, ge=1, description="Steps between two lines of training metrics.")
     eval_every: int = Field(500, ge=1, description="Steps between two exact validations.")
     checkpoint_every: int = Field(500, ge=1, description="Steps between two saves of last.pt.")
+    checkpoint_minutes: float = Field(0.0, ge=0, description="Minutes after which one more is due; 0 for never.")
+    keep: int = Field(
+        2, ge=1, le=100, description="Saves that are kept, in case the newest is damaged: last.pt, last-1.pt."
+    )
     seed: int = Field(1, ge=0, lt=2**63, description="Of the initial weights and of dropout.")
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "fp32", "bf16"] = Field(

@@ -71,6 +71,8 @@ def find_sources(path: str) -> list[Source]:
         raise InputError(f"{path}: cannot be read as a corpus: {error}.") from None
     if not files:
         raise InputError(_nothing_found(path, root))
+    if not files[0].is_file():  # a pipe can be read once, and a corpus is read three times
+        raise InputError(f"{path}: this is no regular file; save the text to one.")
     return [Source(str(file), _opener(file)) for file in sorted(files)]
 
 

@@ -1,0 +1,70 @@
+"""What a run may go on from: a state that fits its model, and a configuration that keeps its course."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charlm.config import Config
+from charlm.lstm import LSTMState
+
+FREE_KEYS = {
+    "data.path", "train.log_every", "train.eval_every", "train.checkpoint_every", "train.checkpoint_minutes",
+    "train.keep", "train.device",
+}  # fmt: skip
+"""Keys that may change when a run goes on, besides those of the sample: they leave its trajectory alone."""
+
+
+def find_changes(before: Config, now: Config) -> list[str]:
+    """Say of each key that would change a run's trajectory what it was and what it is."""
+    trees = before.model_dump(), now.model_dump()
+    return [
+        f"{section}.{key} was {trees[0][section][key]!r} and is now {value!r}"
+        for section in ("data", "model", "train")
+        for key, value in trees[1][section].items()
+        if value != trees[0][section][key] and f"{section}.{key}" not in FREE_KEYS
+    ]
+
+
+def check_training_state(training: dict[str, Any], parameters: Iterable[Tensor], states: Sequence[LSTMState]) -> None:
+    """Check what a checkpoint holds for resuming, before any of it is used.
+
+    Args:
+        training: the checkpoint's ``training``.
+        parameters: in the optimizer's order.
+        states: of the shapes that the LSTM's state has.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it does not fit.
+    """
+    moments = training["optimizer"]["state"]
+    for index, parameter in enumerate(parameters if moments else ()):
+        _check_tensor(moments[index]["exp_avg"], parameter)
+        _check_tensor(moments[index]["exp_avg_sq"], parameter)
+        _check_tensor(moments[index]["step"], torch.tensor(0.0))
+    if len(training["states"]) != len(states):
+        raise ValueError("the state of another number of layers")
+    for pair, expected in zip(training["states"], states, strict=True):
+        for tensor, like in zip(pair, expected, strict=True):
+            _check_tensor(tensor, like)
+    interval = training["interval"]
+    counts = [training["best"][1], training["skipped_in_a_row"], interval["num_steps"]]
+    finite = [training["elapsed_s"], interval["loss_nats"], interval["grad_norm"], interval["training_s"]]
+    if any(type(count) is not int or count < 0 for count in counts):
+        raise ValueError("a count is no whole number of at least 0")
+    if any(type(value) not in (float, int) or not math.isfinite(value) or value < 0 for value in finite):
+        raise ValueError("a sum is no number of at least 0")
+    if any(type(loss) is not float or math.isnan(loss) for loss in (training["best"][0], training["last_loss_nats"])):
+        raise ValueError("a loss is no number")
+
+
+def _check_tensor(tensor: Any, like: Tensor) -> None:
+    if not is_plain(tensor) or tensor.shape != like.shape or tensor.dtype != like.dtype:
+        raise ValueError(f"expected numbers of shape {list(like.shape)}")
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value is a dense tensor that has each of its numbers in memory, once."""
+    return type(value) is Tensor and value.layout == torch.strided and value.is_contiguous()
