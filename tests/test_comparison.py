@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from charlm.checkpoint import load_checkpoint
 from charlm.comparison.arms import Arm, count_parameters, plan_arms, solve_hidden_size
 from charlm.comparison.experiment import configure_arm, plan_comparison, run_comparison
+from charlm.comparison.pairing import PairedDifference
 from charlm.comparison.report import write_report
 from charlm.config import Config
 from charlm.errors import InputError
@@ -78,6 +79,8 @@ def test_results(config: Config, tmp_path: Path) -> None:
     assert results["arms"][1]["sd_loss_nats"] == pytest.approx(statistics.stdev(losses[1]))
     assert results["differences"][0]["gains_nats"] == pytest.approx(gains)
     assert results["differences"][0]["mean_gain_nats"] == pytest.approx(statistics.fmean(gains))
+    assert results["differences"][0]["interval_95_nats"] == pytest.approx(PairedDifference(tuple(gains)).interval)
+    assert results["differences"][0]["verdict"] in ("better", "worse", "undecided")
     assert results["num_chars"] == 30 * 4 * 16
     assert len(results["arms"][0]["runs"][0]["curve"]) == 3
     best = load_checkpoint(tmp_path / "out" / results["arms"][1]["runs"][1]["directory"] / "best.pt")
@@ -91,7 +94,8 @@ def test_report_and_curves(config: Config, tmp_path: Path) -> None:
     compare(config, tmp_path / "out", [1, 2])
     report = (tmp_path / "out" / "report.md").read_text()
     assert "| 1 |" in report
-    assert "2 layers against 1:" in report
+    assert "2 layers against 1: loss lower by" in report
+    assert "95 % interval" in report
     assert "nothing can be concluded" not in report
     assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
@@ -100,6 +104,8 @@ def test_one_seed_concludes_nothing(config: Config, tmp_path: Path) -> None:
     """With one seed there is no spread, and the report says that nothing can be concluded."""
     results = compare(config, tmp_path / "out", [1])
     assert results["arms"][0]["sd_loss_nats"] is None
+    assert results["differences"][0]["interval_95_nats"] is None
+    assert results["differences"][0]["verdict"] == "undecided"
     assert "nothing can be concluded" in (tmp_path / "out" / "report.md").read_text()
 
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from charlm.atomic import write_atomically
 from charlm.comparison.arms import COUNTED, Arm
 from charlm.comparison.experiment import ArmRun, Plan
+from charlm.comparison.pairing import PairedDifference
 
 Results = dict[str, Any]
 
@@ -77,13 +78,16 @@ def _difference(first: Arm, second: Arm, runs: Sequence[ArmRun]) -> Results:
     """Return how much lower the second arm's loss is than the first's, seed by seed."""
     losses = {(run.arm, run.seed): run.result.best_loss_nats for run in runs}
     seeds = sorted({run.seed for run in runs})
-    gains = [losses[first, seed] - losses[second, seed] for seed in seeds]
+    difference = PairedDifference(tuple(losses[first, seed] - losses[second, seed] for seed in seeds))
     return {
         "from_layers": first.num_layers,
         "to_layers": second.num_layers,
-        "gains_nats": gains,
-        "mean_gain_nats": statistics.fmean(gains),
-        "sd_gain_nats": statistics.stdev(gains) if len(gains) > 1 else None,
+        "gains_nats": difference.gains,
+        "mean_gain_nats": difference.mean,
+        "sd_gain_nats": difference.sd,
+        "interval_95_nats": difference.interval,
+        "verdict": difference.verdict,
+        "num_seeds_to_decide": difference.num_seeds_to_decide,
     }
 
 
@@ -109,16 +113,24 @@ def format_report(results: Results) -> str:
             f"| {elapsed_s:.0f} s |"
         )
     lines += ["", "Loss is the exact validation loss of the best checkpoint, the mean over seeds.", ""]
-    for difference in results["differences"]:
-        gain = difference["mean_gain_nats"]
-        word = "lower" if gain > 0 else "higher"
-        lines.append(
-            f"- {difference['to_layers']} layers against {difference['from_layers']}: {abs(gain):.4f} nats {word}, "
-            f"paired by seed (sd {_format_sd(difference['sd_gain_nats'])})."
-        )
+    lines += [_describe_difference(difference) for difference in results["differences"]]
     if num_seeds < 2:
         lines += ["", "One seed tells nothing about chance: nothing can be concluded from these differences."]
     return "\n".join(lines) + "\n"
+
+
+def _describe_difference(difference: Results) -> str:
+    gain, interval = difference["mean_gain_nats"], difference["interval_95_nats"]
+    line = f"- {difference['to_layers']} layers against {difference['from_layers']}: loss lower by {gain:+.4f} nats"
+    if interval is None:
+        return f"{line}."
+    line += f", 95 % interval {interval[0]:+.4f} to {interval[1]:+.4f} (Student's t, paired by seed): "
+    if difference["verdict"] != "undecided":
+        return f"{line}{difference['verdict']}."
+    needed = difference["num_seeds_to_decide"]
+    return f"{line}undecided; " + (
+        f"about {needed} seeds would decide it." if needed else "no number of seeds in sight."
+    )
 
 
 def _format_sd(value: float | None) -> str:
