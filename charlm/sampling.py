@@ -58,8 +58,8 @@ class Sampling:
         # Shifted before the division, so that a tiny temperature cannot overflow.
         logits = (logits.double() - logits.double().amax(dim=-1, keepdim=True)) / self.temperature
         if self.top_k is not None and self.top_k < logits.shape[-1]:
-            least = logits.topk(self.top_k, dim=-1).values[:, -1:]
-            logits = logits.masked_fill(logits < least, -torch.inf)
+            likeliest = logits.topk(self.top_k, dim=-1).indices  # (B, k), however many tie with the last of them
+            logits = torch.full_like(logits, -torch.inf).scatter(1, likeliest, logits.gather(1, likeliest))
         probabilities = logits.softmax(dim=-1)
         if self.top_p is not None:
             probabilities = _keep_likeliest(probabilities, self.top_p)

@@ -1,22 +1,36 @@
-"""What many tests need: a cache of their own, a small corpus, and a small configuration."""
+"""What many tests need: a cache of their own, a small corpus, a small configuration, and a tiny model."""
 
-from collections.abc import Iterator
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from charlm.config import Config
+from charlm.model import CharLM
+from charlm.text.vocabulary import Vocabulary
 
 TEXT = "".join(f"{n} green bottles hanging on the wall, and if one should fall...\n" for n in range(100, 0, -1))
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the user's cache out of the tests; built kernels are shared by the whole session."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHARLM_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
+settings.register_profile("charlm", deadline=None, max_examples=60)  # no deadline: a busy machine is not a failure
+settings.load_profile("charlm")
+
+_CACHE = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the user's cache out of the tests, set before any test module is imported: some build kernels on import."""
+    config.stash[_CACHE] = tempfile.mkdtemp(prefix="charlm-tests-")
+    os.environ["CHARLM_CACHE_DIR"] = config.stash[_CACHE]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(config.stash[_CACHE], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -42,7 +56,24 @@ def config(corpus_path: Path) -> Config:
         .replace("model", num_layers=2, hidden_size=12, embed_size=6, dropout=0.2)
         .replace(
             "train", batch_size=4, seq_length=16, max_steps=30, warmup_steps=5, log_every=4, eval_every=10,
-            checkpoint_every=7, device="cpu", precision="fp32",
+            checkpoint_every=7, learning_rate=6e-3, weight_decay=0.01, device="cpu", precision="fp32",
         )
         .replace("sample", length=20)
     )  # fmt: skip
+
+
+@pytest.fixture
+def vocabulary() -> Vocabulary:
+    """A line break, a blank and the letters a to h."""
+    return Vocabulary("char", "\n abcdefgh")
+
+
+@pytest.fixture
+def model(vocabulary: Vocabulary) -> CharLM:
+    """Two small layers with dropout and random weights, in training mode, with clear preferences."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        tiny = CharLM(len(vocabulary), num_layers=2, hidden_size=16, embed_size=8, dropout=0.5, kernel="reference")
+    with torch.no_grad():
+        tiny.output.weight *= 8
+    return tiny.train()

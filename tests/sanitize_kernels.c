@@ -52,6 +52,16 @@ static void run_lookup(int64_t num_rows, int64_t width, int64_t num_threads, int
     free(sums);
 }
 
+static void run_gradient(int64_t N, int64_t M, int64_t C, int64_t num_threads)
+{
+    float *left = draw(N * M, 4), *right = draw(N * C, 4), *result = draw(M * C, 4);
+    if (NAMED(gradient_add_product_, LSTM_PATH)(left, right, result, N, M, C, num_threads))
+        abort();
+    free(left);
+    free(right);
+    free(result);
+}
+
 int main(void)
 {
     const int64_t sizes[] = {1, 15, 31, 33, 64, 100};
@@ -59,6 +69,7 @@ int main(void)
         for (int n = 0; n < 6; n++)
             for (int64_t B = 1; B < 16; B += 4) {
                 run(3, B, sizes[n], 1 + B % 3, is_bf16, B > 1);
+                run_gradient(B * 30, sizes[n], sizes[5 - n], 1 + B % 3);
                 run_lookup(B, sizes[n], 1 + B % 3, is_bf16);
             }
     puts("done");

@@ -44,35 +44,36 @@ def plain_loss(model: CharLM, ids: torch.Tensor) -> float:
     return total
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
+@pytest.mark.parametrize("chunk_length", [1, 17, 2998, 5000])
 def test_equals_one_plain_pass(
-    model: CharLM, ids: torch.Tensor, batch_size: int, monkeypatch: pytest.MonkeyPatch
+    model: CharLM, ids: torch.Tensor, chunk_length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loss is that of one pass with the state carried, at every batch size."""
-    monkeypatch.setattr(evaluation, "MIN_SEGMENT_LENGTH", 50)
-    monkeypatch.setattr(evaluation, "MAX_CHUNK_LENGTH", 17)
-    result = evaluate(model, ids, batch_size=batch_size)
+    """The loss is that of one pass with the state carried, whatever is scored at a time."""
+    monkeypatch.setattr(evaluation, "CHUNK_LENGTH", chunk_length)
+    result = evaluate(model, ids)
     assert result.num_chars == 2998
     assert result.loss_nats == pytest.approx(plain_loss(model, ids) / 2998, abs=1e-6)
 
 
-def test_never_forgetting_state(model: CharLM, ids: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cell that never forgets is evaluated exactly as well; only more rounds are needed."""
+def test_state_that_never_fades(model: CharLM, ids: torch.Tensor) -> None:
+    """A state that never fades is carried to the end, and windows differ by it."""
     with torch.no_grad():
         for cell in model.lstm.cells:
-            cell.bias[12:24] = 30.0
-    monkeypatch.setattr(evaluation, "MIN_SEGMENT_LENGTH", 100)
-    many = evaluate(model, ids, batch_size=16)
-    assert many.loss_nats == pytest.approx(plain_loss(model, ids) / 2998, abs=1e-6)
+            cell.bias[12:24] = 30.0  # a cell that never forgets
+    assert evaluate(model, ids).loss_nats == pytest.approx(plain_loss(model, ids) / 2998, abs=1e-6)
+    assert abs(evaluate(model, ids).loss_nats - evaluate(model, ids, 100).loss_nats) > 1e-3
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 100])
+@pytest.mark.parametrize("windows_at_once", [1, 4, 100])
 @pytest.mark.parametrize("window", [1, 7, 100, 5000])
-def test_windows_start_from_zero(model: CharLM, ids: torch.Tensor, window: int, batch_size: int) -> None:
+def test_windows_start_from_zero(
+    model: CharLM, ids: torch.Tensor, window: int, windows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every window is predicted from the zero state, and every character once."""
     ids = ids[:400]
     expected = sum(plain_loss(model, ids[start : start + window + 1]) for start in range(0, 399, window))
-    result = evaluate(model, ids, window, batch_size)
+    monkeypatch.setattr(evaluation, "WINDOWS_AT_ONCE", windows_at_once)
+    result = evaluate(model, ids, window)
     assert result.num_chars == 399
     assert result.loss_nats == pytest.approx(expected / 399, abs=1e-6)
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from charlm.errors import InputError
 from charlm.lstm import LSTMState
-from charlm.lstm.kernels import choose_kernel, cpu, lookup, native, reference
+from charlm.lstm.kernels import choose_kernel, cpu, lookup, native, projection, reference
 from charlm.model import CharLM
 
 try:
@@ -247,6 +247,35 @@ def test_lookup_sums_gradients_in_float32(dtype: torch.dtype) -> None:
     [actual] = torch.autograd.grad(rows, table, grad)
     expected = torch.zeros(9, 133, dtype=torch.float64).index_add_(0, ids.flatten(), grad.flatten(0, 1).double())
     assert_near(actual.double(), expected, LOOKUP[dtype])
+
+
+@needs_compiler
+@on_every_instruction_set
+@pytest.mark.parametrize("shape", [(1, 4, 1), (300, 132, 33), (256, 20, 64), (1000, 37, 200)], ids=str)
+def test_products_over_all_places(
+    shape: tuple[int, int, int], instruction_set: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The product that makes a weight's gradient is right at odd sizes, transposed views included."""
+    monkeypatch.setattr(native, "fastest_instruction_set", lambda: instruction_set)
+    torch.manual_seed(0)
+    N, G, E = shape
+    left, right = torch.randn(G, N).T, torch.randn(N, E)
+    expected = left.double().T @ right.double()
+    assert_near(projection.multiply_transposed(left, right).double(), expected, PARITY[torch.float32])
+
+
+@needs_compiler
+def test_projection_equals_linear() -> None:
+    """W x + b and its gradients are those of torch.nn.functional.linear."""
+    torch.manual_seed(0)
+    leaves = [torch.randn(shape, requires_grad=True) for shape in ((5, 3, 33), (132, 33), (132,))]
+    grad = torch.randn(5, 3, 132)
+    results = []
+    for function in (projection.project, F.linear):
+        y = function(*leaves)
+        results.append([y.detach(), *torch.autograd.grad(y, leaves, grad)])
+    for actual, expected in zip(*results, strict=True):
+        assert_near(actual, expected, PARITY[torch.float32])
 
 
 @needs_compiler

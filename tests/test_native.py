@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from charlm.errors import InputError
-from charlm.lstm.kernels import choose_kernel, cpu, native
+from charlm.lstm.kernels import choose_kernel, native
 
 try:
     COMPILER = native.find_compiler()
@@ -36,7 +36,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def _fresh_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "cache"))
-    cached = (choose_kernel, cpu.fastest_instruction_set, native.load_library)
+    cached = (choose_kernel, native.fastest_instruction_set, native.load_library)
     for function in cached:
         function.cache_clear()
     yield

@@ -14,8 +14,9 @@ from conftest import TEXT
 from charlm.checkpoint import Checkpoint, load_checkpoint
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError, StoppedError
-from charlm.evaluation import evaluate
+from charlm.evaluation import Evaluation, evaluate
 from charlm.monitor import Monitor
+from charlm.optimization import train_step
 from charlm.reporter import Reporter
 from charlm.run_directory import Row, RunDirectory
 from charlm.text.corpus import load_corpus
@@ -176,6 +177,27 @@ def test_stopped_and_resumed_equals_unbroken(config: Config, tmp_path: Path, sto
     assert [path.read_bytes() for path in samples[0]] == [path.read_bytes() for path in samples[1]]
 
 
+def test_state_is_carried_and_reset_at_each_pass(
+    config: Config, tmp_path: Path, corpus_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step begins with the state that the one before left, and a pass over the text begins with zeros."""
+    corpus_path.write_text(TEXT[:300])  # 240 characters train: 3 steps of 4 x 16 a pass
+    seen: list[Any] = []
+
+    def spy(model: Any, optimizer: Any, batch: Any, states: Any, *settings: Any) -> Any:
+        result = train_step(model, optimizer, batch, states, *settings)
+        seen.append((states, result.states))
+        return result
+
+    monkeypatch.setattr("charlm.session.train_step", spy)
+    train(config.replace("train", max_steps=7, warmup_steps=1), tmp_path / "run")
+    for step, (before, _) in enumerate(seen):
+        if step % 3 == 0:
+            assert not any(tensor.any() for state in before for tensor in state)
+        else:
+            assert equal(before, seen[step - 1][1])
+
+
 def test_killed_between_checkpoints(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that died without saving goes on from its last checkpoint, each step logged once."""
 
@@ -271,25 +293,30 @@ def test_loss_that_is_no_number_ends_the_run(config: Config, tmp_path: Path, mon
 
 
 def test_one_bad_step_is_skipped(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A single step without a finite gradient is skipped and told, and the run goes on."""
-    from charlm import optimization
+    """A single step without a finite gradient is skipped and told, and the run goes on from the zero state."""
+    seen: list[Any] = []
 
-    original = optimization.F.cross_entropy
-    calls = iter(range(10**6))
+    def sometimes_nan(model: Any, optimizer: Any, batch: Any, states: Any, *settings: Any) -> Any:
+        seen.append(states)
+        if len(seen) == 4:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("charlm.optimization.F.cross_entropy", lambda logits, targets: logits.sum() * math.nan)
+                return train_step(model, optimizer, batch, states, *settings)
+        return train_step(model, optimizer, batch, states, *settings)
 
-    def sometimes_nan(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return original(logits, targets) * (math.nan if next(calls) == 3 else 1.0)
-
-    monkeypatch.setattr("charlm.optimization.F.cross_entropy", sometimes_nan)
-    monkeypatch.setattr("charlm.training.evaluate", lambda model, ids: evaluate_finite(model))
+    monkeypatch.setattr("charlm.session.train_step", sometimes_nan)
     recorder = Recorder()
-    assert train(config, tmp_path / "run", reporter=recorder).steps == 30
+    assert math.isfinite(train(config, tmp_path / "run", reporter=recorder).last_loss_nats)
+    assert recorder.steps[-1] == 30
     assert recorder.warnings == ["step 4 was skipped: its gradient is not finite."]
+    assert not any(tensor.any() for state in seen[4] for tensor in state)
 
 
-def evaluate_finite(model: Any) -> Any:
-    """Return a made-up evaluation once the weights are seen to be finite."""
-    from charlm.evaluation import Evaluation
-
-    assert all(bool(weight.isfinite().all()) for weight in model.parameters())
-    return Evaluation(1.0, 1)
+def test_best_is_kept_when_the_loss_rises(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best checkpoint is that of the lowest validation loss, not the latest."""
+    losses = iter([2.0, 1.0, 3.0])
+    monkeypatch.setattr("charlm.training.evaluate", lambda model, ids: Evaluation(next(losses), 1))
+    result = train(config, tmp_path / "run")
+    assert (result.best_loss_nats, result.best_step, result.last_loss_nats) == (1.0, 20, 3.0)
+    best = load_checkpoint(tmp_path / "run" / "best.pt")
+    assert (best.step, best.loss_nats) == (20, 1.0)

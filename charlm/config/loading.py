@@ -105,7 +105,7 @@ def _validate(tree: dict[str, Any]) -> tuple[list[_Problem], Config | None]:
         problems = []
         for item in error.errors(include_url=False):
             key = tuple(str(part) for part in item["loc"])
-            if item["type"] == "extra_forbidden":
+            if item["type"] in ("extra_forbidden", "invalid_key"):
                 problems.append((key, f"unknown key. {_suggest(key)}"))
             else:
                 problems.append((key, f"expected {_expectation(*key)}, got {_REPR.repr(item['input'])}."))

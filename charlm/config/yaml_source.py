@@ -5,6 +5,7 @@ keys. Here the first is the number it looks like, and each of the others is a pr
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import yaml
@@ -47,7 +48,7 @@ def read_yaml(text: str, name: str) -> YamlSource:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         source.problems.append(f"{place}this is not YAML: {error.problem or error.context}.")
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         source.problems.append(f"this is not YAML: {reason}.")
     else:
@@ -66,9 +67,28 @@ def read_scalar(text: str) -> Scalar:
     return _plain_value(str(tag), text)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes, beyond what PyYAML reads as a number, what this module does; escapes the line breaks that it folds."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(rf"({_PLAIN_FLOAT.pattern})\Z"), list("-+.0123456789")
+)
+
+
+def write_yaml(tree: Mapping[str, Mapping[str, Scalar]]) -> str:
+    """Return the YAML that ``read_yaml`` reads back as equal values."""
+    return str(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
 def _read_sections(root: yaml.Node, source: YamlSource) -> None:
     if not isinstance(root, yaml.MappingNode):
-        source.problems.append(f"line 1: expected sections such as 'train:', got {_describe(root)}.")
+        line = root.start_mark.line + 1
+        source.problems.append(f"line {line}: expected sections such as 'train:', got {_describe(root)}.")
         return
     for section, node in _unique_items(root, (), source):
         source.values[section] = {}
@@ -130,7 +150,7 @@ def _plain_value(tag: str, text: str) -> Scalar:
 def _float(text: str) -> float:
     if ":" in text:
         raise ValueError(f"YAML reads {text} as a number to the base 60; write it in decimal, or quote it.")
-    return float(text.replace("_", "").replace(".inf", "inf").replace(".Inf", "inf").replace(".nan", "nan").lower())
+    return float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def _describe(node: yaml.Node) -> str:

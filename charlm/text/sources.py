@@ -5,6 +5,7 @@ import gzip
 import io
 import sysconfig
 import tokenize
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Source:
             with self.open() as stream:
                 while chunk := stream.read(CHUNK_BYTES):
                     yield chunk
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"{self.name}: cannot be read: {reason}.") from None
 
@@ -57,8 +58,8 @@ def find_sources(path: str) -> list[Source]:
     """
     if path.startswith("builtin:"):
         return _builtin_sources(path)
-    root = Path(path).expanduser()
     try:
+        root = Path(path).expanduser()
         if root.is_dir():
             files = [file for file in root.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(root))]
         elif root.exists():
@@ -66,7 +67,7 @@ def find_sources(path: str) -> list[Source]:
         else:
             names = glob.glob(str(root), recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
             files = [Path(name) for name in names if Path(name).is_file()]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~NAME of nobody
         raise InputError(f"{path}: cannot be read as a corpus: {error}.") from None
     if not files:
         raise InputError(_nothing_found(path, root))

@@ -76,7 +76,7 @@ class ParallelStreams:
     seq_length: int
 
     def __post_init__(self) -> None:
-        if self.steps_per_pass == 0:
+        if self.steps_per_pass < 1:
             least = self.batch_size * self.seq_length + 1
             raise InputError(
                 f"the training part of the corpus has {len(self.ids):,} characters; a step of train.batch_size="

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
-from charlm.lstm.kernels import cpu, lookup, projection, reference
+from charlm.lstm.kernels import cpu, lookup, native, projection, reference
 
 
 class LSTMKernel(Protocol):
@@ -76,7 +76,7 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
         reason = f"the kernel cpu takes float32 weights on the CPU, not {str(dtype).removeprefix('torch.')} on {device}"
     else:
         try:
-            chosen = cpu.fastest_instruction_set()
+            chosen = native.fastest_instruction_set()
             is_bf16_fast = chosen.endswith("bf16")
             return Kernel("cpu", chosen, is_bf16_fast, cpu.lstm_sequence, lookup.look_up_rows, projection.project)
         except CharlmError as error:

@@ -4,7 +4,6 @@ Dimensions: T time, B batch, H hidden width.
 """
 
 import ctypes
-import functools
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
 from charlm.lstm.kernels import native
-from charlm.lstm.kernels.projection import multiply
+from charlm.lstm.kernels.projection import multiply_transposed
 
 
 def lstm_sequence(
@@ -38,19 +37,13 @@ def lstm_sequence(
         InputError: a tensor of another dtype, device or shape than these.
     """
     check_arguments(gates_x, weight_hh, state)
-    chosen = instruction_set or fastest_instruction_set()
+    chosen = instruction_set or native.fastest_instruction_set()
     if torch.is_grad_enabled() and any(x.requires_grad for x in (gates_x, weight_hh, *state)):
         hidden, h, c = SequenceFunction.apply(gates_x, weight_hh, *state, chosen)  # type: ignore[no-untyped-call]
     else:
         with_first, h, c = run_forward(gates_x, weight_hh, state, chosen, keeps=False)
         hidden = with_first[1:]
     return hidden, LSTMState(h, c)
-
-
-@functools.cache
-def fastest_instruction_set() -> str:
-    """Return the fastest instruction set of this processor; builds the kernels."""
-    return native.available_instruction_sets()[0]
 
 
 def check_arguments(gates_x: Tensor, weight_hh: Tensor, state: LSTMState) -> None:
@@ -141,5 +134,5 @@ class SequenceFunction(torch.autograd.Function):
             grad_hidden=grads[0], grad_h_last=grads[1], grad_c_last=grads[2],
             grad_gates_x=grad_gates, grad_h_first=grad_h_first, grad_c_first=grad_c_first,
         )  # fmt: skip
-        grad_weight = multiply(grad_gates.flatten(0, 1).T, hidden[:-1].flatten(0, 1).T)  # (4H, T B) (T B, H)
+        grad_weight = multiply_transposed(grad_gates.flatten(0, 1), hidden[:-1].flatten(0, 1))  # (4H, T B) (T B, H)
         return grad_gates, grad_weight.to(weight_hh.dtype), grad_h_first, grad_c_first, None

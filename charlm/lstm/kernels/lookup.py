@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from charlm.lstm.kernels import cpu, native
+from charlm.lstm.kernels import native
 
 
 def look_up_rows(table: Tensor, ids: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class LookupFunction(torch.autograd.Function):
         (ids,) = ctx.saved_tensors
         ids, grad = ids.contiguous(), grad.contiguous()
         sums = torch.zeros(ctx.num_rows, grad.shape[-1])
-        sum_rows = getattr(native.load_library(), f"lookup_sum_rows_{cpu.fastest_instruction_set()}")
+        sum_rows = getattr(native.load_library(), f"lookup_sum_rows_{native.fastest_instruction_set()}")
         numbers = (ids.numel(), grad.shape[-1], torch.get_num_threads(), grad.dtype == torch.bfloat16)
         sum_rows(
             *(ctypes.c_void_p(x.data_ptr()) for x in (ids, grad, sums)), *(ctypes.c_int64(int(n)) for n in numbers)

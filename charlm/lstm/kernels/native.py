@@ -23,7 +23,7 @@ from charlm.errors import CharlmError
 
 SOURCES = Path(__file__).parent / "csrc"
 
-KERNEL_SOURCES = ("lstm.c", "lookup.c")
+KERNEL_SOURCES = ("lstm.c", "lookup.c", "gradient.c")
 """Compiled once for each instruction set; the rest is included by them or compiled once."""
 
 X86_AVX2 = ("-mavx2", "-mfma")
@@ -126,6 +126,16 @@ def compile_objects(command: Arguments[str], sources: Path, library: Path) -> No
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(run, commands))
     run([*command, "-shared", *objects, "-o", str(library)])
+
+
+@functools.cache
+def fastest_instruction_set() -> str:
+    """Return the fastest instruction set of this processor; builds the kernels.
+
+    Raises:
+        BuildError: they cannot be built or loaded here.
+    """
+    return available_instruction_sets()[0]
 
 
 @functools.cache

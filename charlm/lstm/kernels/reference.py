@@ -17,6 +17,7 @@ def lstm_sequence(gates_x: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple
     Returns:
         hidden (T, B, H) in the dtype of ``gates_x``, and the state after the last step.
     """
+    weight_hh = weight_hh.to(gates_x.dtype)  # once, for autograd would keep a copy for every step
     outputs = []
     for step in gates_x:  # (B, 4H)
         state = lstm_step(step, weight_hh, state)

@@ -60,13 +60,6 @@ static Scratch take_scratch(const Plan *plan, int64_t part, int64_t rows)
     return (Scratch){{start, start + rows * plan->stride}, (float *)(start + 2 * rows * plan->stride), plan->stride};
 }
 
-/* Rows of the tile that begins at `row`: the tiles of a part differ by one row at most. */
-INLINE int tile_rows(int64_t row, int64_t rows)
-{
-    const int64_t left = rows - row, tiles = (left + TILE_ROWS - 1) / TILE_ROWS;
-    return (int)((left + tiles - 1) / tiles);
-}
-
 /* Block j holds LANES units, a vector for each gate. */
 static void pack_forward(const Sequence *s, const Plan *plan, bool is_bf16)
 {

@@ -33,13 +33,15 @@ typedef struct {
     float *grad_c_first;      /* (B, H) */
 } Sequence;
 
-/* Each instruction set's compilation of lstm.c and lookup.c defines these under its own name. The result is 0, or 1 if
+/* Each instruction set's compilation of the sources defines these under its own name. The result is 0, or 1 if
  * memory ran out. */
 #define DECLARE_KERNELS(path)                                                                                          \
     int lstm_forward_##path(const Sequence *sequence);                                                                 \
     int lstm_backward_##path(const Sequence *sequence);                                                                \
     void lookup_sum_rows_##path(const int64_t *ids, const void *rows, float *sums, int64_t num_rows, int64_t width,    \
-                                int64_t num_threads, int64_t is_bf16);
+                                int64_t num_threads, int64_t is_bf16);                                                 \
+    int gradient_add_product_##path(const float *left, const float *right, float *result, int64_t N, int64_t M,        \
+                                    int64_t C, int64_t num_threads);
 
 DECLARE_KERNELS(portable)
 DECLARE_KERNELS(avx2)

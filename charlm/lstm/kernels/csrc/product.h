@@ -105,3 +105,10 @@ INLINE void multiply_tile(int rows, const char *operand, int64_t stride, const c
     default: multiply_rows(1, operand, stride, packed, steps, is_paired, sums);
     }
 }
+
+/* Rows of the tile that begins at `row` of `rows`: all tiles differ by one row at most. */
+INLINE int tile_rows(int64_t row, int64_t rows)
+{
+    const int64_t left = rows - row, tiles = (left + TILE_ROWS - 1) / TILE_ROWS;
+    return (int)((left + tiles - 1) / tiles);
+}

@@ -1,0 +1,82 @@
+"""How long training takes to reach a loss: seconds until a validation loss is passed, and the loss after given seconds.
+
+    python scripts/benchmark_training.py configs/tinyshakespeare.yaml
+
+The number of steps is chosen from the measured speed so that the whole run, its validations among it, ends when the
+seconds are over: the learning rate then falls along its whole plan. Starting Python and reading the text are left out.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import torch
+
+from charlm.config import Config, load_config
+from charlm.dry_run import measure_speed
+from charlm.evaluation import evaluate
+from charlm.process import keep_freed_memory
+from charlm.run_directory import RunDirectory
+from charlm.session import Session
+from charlm.text.corpus import load_corpus
+from charlm.training import train
+
+VALIDATIONS = 8
+"""Validations in a run, in equal distances."""
+
+
+def plan_steps(config: Config, seconds: float) -> int:
+    """Return how many steps, with the validations among them, fit into the seconds at the speed of this machine."""
+    session = Session(config, load_corpus(config.data.path, config.data.level))
+    began_at_s = time.perf_counter()
+    evaluate(session.model, session.splits.val)
+    validation_s = time.perf_counter() - began_at_s
+    steps_per_s = measure_speed(session) / session.chars_per_step
+    return max(VALIDATIONS, int((seconds - VALIDATIONS * validation_s) * steps_per_s))
+
+
+def run_once(config: Config, seed: int, target: float) -> tuple[float | None, float, float]:
+    """Train once; return seconds until the target, or None, and the last validation loss with its seconds."""
+    with tempfile.TemporaryDirectory() as directory:
+        train(config.replace("train", seed=seed), Path(directory) / "run")
+        rows = [row for row in RunDirectory(Path(directory) / "run").read_rows() if row["split"] == "val"]
+    reached = next((row["elapsed_s"] for row in rows if row["loss_nats"] < target), None)
+    return reached, rows[-1]["loss_nats"], rows[-1]["elapsed_s"]
+
+
+def describe(values: Sequence[float]) -> str:
+    """Return the least, the median and the largest of some values."""
+    ordered = sorted(values)
+    return f"least {ordered[0]:.4g}, median {ordered[len(ordered) // 2]:.4g}, largest {ordered[-1]:.4g}"
+
+
+@click.command()
+@click.argument("config_path", type=click.Path(path_type=Path, exists=True))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option("--seconds", default=82.0, show_default=True, help="Length of the run.")
+@click.option("--target", default=1.88, show_default=True, help="Validation loss to reach, nats per character.")
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Runs, seeds 1, 2, ...")
+def main(config_path: Path, overrides: tuple[str, ...], seconds: float, target: float, seeds: int) -> None:
+    """Train CONFIG_PATH for a number of seconds and print when it passed a loss and where it ended."""
+    keep_freed_memory()
+    config = load_config(config_path, overrides)
+    steps = plan_steps(config, seconds)
+    every = max(1, steps // VALIDATIONS)
+    config = config.replace("train", max_steps=steps, eval_every=every, checkpoint_every=steps)
+    click.echo(f"{steps} steps, a validation every {every}, {torch.get_num_threads()} threads")
+    reached_s, losses = [], []
+    for seed in range(1, seeds + 1):
+        reached, loss_nats, elapsed_s = run_once(config, seed, target)
+        words = f"under {target} after {reached:.1f} s" if reached is not None else f"never under {target}"
+        click.echo(f"seed {seed}: {words}; {loss_nats:.4f} nats after {elapsed_s:.1f} s")
+        losses.append(loss_nats)
+        reached_s += [] if reached is None else [reached]
+    click.echo(f"loss at the end: {describe(losses)} nats")
+    if reached_s:
+        click.echo(f"seconds to {target}: {describe(reached_s)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Draw what a few cells of a trained model do over a text: gates, candidate, cell state, hidden state.
+
+Dimensions: T time, H hidden width. The cells are chosen for what they turn out to follow, so the same command finds
+telling ones in any model.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import torch
+from matplotlib import colors
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from charlm.errors import CharlmError, InputError
+from charlm.lstm.cell import split_gates
+from charlm.model import CharLM
+from charlm.text.corpus import load_corpus
+from charlm.text.streams import split_ids
+from charlm.trained import TrainedModel, load
+
+STUDIED_LENGTH = 8000
+"""Characters of the validation part on which the cells are chosen: some hundred lines."""
+
+DRAWN_LENGTH = 80
+"""Characters of it that are drawn without --text; more could not be read."""
+
+MAX_DRAWN_LENGTH = 500
+"""Characters that a picture can hold."""
+
+MIN_WIDTH = 7.6
+"""Inches that the titles take."""
+
+VISIBLE = {" ": "\N{OPEN BOX}", "\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"}
+"""Characters that would not be seen on an axis, and what stands for them."""
+
+
+class Activations(NamedTuple):
+    """What a layer computed at every step, each (T, H), in the order in which a step computes it."""
+
+    f: Tensor
+    i: Tensor
+    g: Tensor
+    c: Tensor
+    o: Tensor
+    h: Tensor
+
+
+TITLES = Activations(
+    f="f   forget gate: the share of the old c that is kept",
+    i="i   input gate: the share of g that is written",
+    g="g   candidate: what could be written",
+    c="c   cell state: the memory, f × old c + i × g (each row over its own largest value)",
+    o="o   output gate: the share of tanh c that is shown",
+    h="h   hidden state: what the others see, o × tanh c",
+)
+
+
+class Choice(NamedTuple):
+    """A cell of a layer, what it was chosen for, and how far that is true: a correlation, or the mean of f."""
+
+    cell: int
+    reason: str
+    measure: str
+
+
+def record_activations(model: CharLM, ids: Tensor, layer: int) -> Activations:
+    """Step a model over ids (T,) from the zero state and note what one layer, counted from 0, does."""
+    steps = []
+    states = list(model.initial_state(1))
+    with torch.no_grad():
+        for x in model.embedding(ids[:, None]):  # (1, E)
+            for depth, cell in enumerate(model.lstm.cells[: layer + 1]):
+                i, f, g, o = split_gates(cell.project(x) + states[depth].h @ cell.weight_hh.T)
+                h, c = states[depth] = cell(x, states[depth])
+                x = h
+            steps.append(torch.cat([f.sigmoid(), i.sigmoid(), g.tanh(), c, o.sigmoid(), h]))  # (6, H)
+    return Activations(*torch.stack(steps, dim=1))
+
+
+def count_since(text: str, ends: str) -> list[float]:
+    """Return, at each character, how many came since the last of `ends`."""
+    counts, count = [], 0
+    for character in text:
+        count = 0 if character in ends else count + 1
+        counts.append(float(count))
+    return counts
+
+
+def mark_heads(text: str) -> list[float]:
+    """Return 1 at each character of a first line of a paragraph, and 0 at the others."""
+    return [float("\n" not in text[:end].rpartition("\n\n")[2]) for end in range(1, len(text) + 1)]
+
+
+def choose_cells(activations: Activations, text: str) -> list[Choice]:
+    """Return the cells whose c follows best what a reader sees, then the one that keeps the longest."""
+    features = {
+        "place in line": count_since(text, "\n"),
+        "place in word": count_since(text, " \n\t.,;:!?'\"-"),
+        "paragraph's 1st line": mark_heads(text),
+    }
+    kept = activations.f.mean(dim=0)  # (H,)
+    spread = activations.c.std(dim=0)  # (H,)
+    is_varied = spread >= spread.median()  # a cell that never changes keeps it all and tells nothing
+    scored = []
+    for name, values in features.items():
+        correlation = torch.corrcoef(torch.cat([torch.tensor(values)[None], activations.c.T]))[0, 1:].nan_to_num(0.0)
+        if correlation.any():
+            scored.append((name, "r", correlation.abs(), correlation))
+    scored.append(("keeps longest", "mean f", kept.where(is_varied, -1), kept))
+    choices: list[Choice] = []
+    for reason, unit, score, shown in scored:
+        taken = {choice.cell for choice in choices}
+        free = [cell for cell in score.argsort(descending=True).tolist() if cell not in taken]
+        choices += [Choice(cell, reason, f"{unit} {shown[cell]:.2f}") for cell in free[:1]]
+    return choices
+
+
+def draw_panel(axes: Axes, name: str, values: Tensor, choices: list[Choice]) -> None:
+    """Draw one heat map, a row for each cell, and its colour bar."""
+    is_gate = name in "fio"
+    norm = colors.Normalize(0.0 if is_gate else -1.0, 1.0)
+    if name == "c":  # the only one without bounds
+        values = values / values.abs().amax(dim=0).clamp_min(torch.finfo(values.dtype).tiny)
+    image = axes.imshow(
+        values.T.numpy(), aspect="auto", interpolation="none", norm=norm, cmap="Blues" if is_gate else "RdBu_r"
+    )
+    axes.set_title(getattr(TITLES, name), loc="left", fontsize=10, pad=3)
+    axes.set_yticks(range(len(choices)), [f"{choice.reason}  {choice.cell}" for choice in choices], fontsize=8)
+    axes.set_yticks([row - 0.5 for row in range(1, len(choices))], minor=True)
+    axes.grid(axis="y", which="minor", color="white", linewidth=1)
+    axes.tick_params(which="both", length=0)
+    bar = axes.figure.colorbar(image, ax=axes, pad=0.008, fraction=0.02, aspect=8)
+    bar.ax.tick_params(labelsize=7, length=2)
+    bar.outline.set_visible(False)
+
+
+def draw_figure(activations: Activations, symbols: list[str], choices: list[Choice], layer: int) -> Figure:
+    """Return the picture: a panel for each of f, i, g, c, o, h over the same characters."""
+    height = 0.5 + len(Activations._fields) * (0.42 + 0.16 * len(choices))
+    figure = Figure(figsize=(max(MIN_WIDTH, 2.6 + 0.105 * len(symbols)), height), layout="constrained")
+    panels = figure.subplots(len(Activations._fields), 1, sharex=True)
+    rows = [choice.cell for choice in choices]
+    for axes, name, values in zip(panels, Activations._fields, activations, strict=True):
+        draw_panel(axes, name, values[:, rows], choices)
+        axes.set_xticks(range(len(symbols)), symbols, fontsize=8, family="monospace", va="baseline")
+        axes.tick_params(labelbottom=True, pad=9)
+        for end in (place for place, symbol in enumerate(symbols) if symbol == VISIBLE["\n"]):
+            axes.axvline(end + 0.5, color="black", linewidth=0.5)
+    figure.suptitle(f"{len(choices)} of the {activations.h.shape[1]} cells of layer {layer + 1}", fontsize=11)
+    return figure
+
+
+def encode_text(trained: TrainedModel, text: str) -> Tensor:
+    """Return the ids of what --text gives."""
+    if not 1 <= len(text) <= MAX_DRAWN_LENGTH:
+        raise InputError(f"--text: expected 1 to {MAX_DRAWN_LENGTH} characters, got {len(text)}.")
+    unknown = sorted(set(text) - set(trained.vocabulary.ids)) if trained.vocabulary.level == "char" else []
+    if unknown:
+        raise InputError(f"--text: the model has never seen {', '.join(map(repr, unknown))}; leave it out.")
+    return trained.vocabulary.encode(text)
+
+
+def draw_run(trained: TrainedModel, text: str | None, layer: int | None, out: Path) -> list[Choice]:
+    """Choose the cells on the validation part, draw them over the text, and return them."""
+    cells = trained.model.lstm.cells
+    layer = len(cells) if layer is None else layer
+    if layer > len(cells):
+        raise InputError(f"--layer: expected one of 1 to {len(cells)}, got {layer}.")
+    data = trained.checkpoint.config.data
+    corpus = load_corpus(data.path, data.level)
+    if corpus.digest != trained.checkpoint.corpus_digest:
+        raise InputError(f"{data.path}: the text has changed since the model was trained.")
+    studied = split_ids(corpus.ids, data.val_frac, data.test_frac).val[:STUDIED_LENGTH].long()
+    drawn = studied[:DRAWN_LENGTH] if text is None else encode_text(trained, text)
+
+    def read(ids: Tensor) -> list[str]:
+        return [trained.vocabulary.symbols[index] for index in ids.tolist()]
+
+    choices = choose_cells(record_activations(trained.model, studied, layer - 1), "".join(read(studied)))
+    symbols = [VISIBLE.get(symbol, symbol if symbol.isprintable() else "·") for symbol in read(drawn)]
+    figure = draw_figure(record_activations(trained.model, drawn, layer - 1), symbols, choices, layer - 1)
+    figure.savefig(out, dpi=110)
+    return choices
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--text", help="What to draw.  [default: the validation part's beginning]")
+@click.option("--layer", type=click.IntRange(1), help="Which layer, counted from 1.  [default: the last]")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="docs/gates.png", show_default=True)
+def main(run: Path, text: str | None, layer: int | None, out: Path) -> None:
+    """Draw the gates of RUN, a run directory or a checkpoint file, whose corpus must still be there."""
+    try:
+        choices = draw_run(load(run, "cpu"), text, layer, out)
+    except (CharlmError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    for choice in choices:
+        click.echo(f"cell {choice.cell}: {choice.reason} ({choice.measure})")
+    click.echo(f"Wrote {out}.", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Corpora: text as ids on disk, in a cache that is keyed by content."""
+
+import errno
+import gzip
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from charlm.errors import InputError
+from charlm.text import sources
+from charlm.text.corpus import BYTE_ORDER_MARK, Progress, load_corpus
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache; the folder of its corpora."""
+    monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "corpora"
+
+
+@pytest.fixture
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 4)
+
+
+def write(directory: Path, content: str | bytes, name: str = "a.txt") -> str:
+    """Write a corpus and return its path."""
+    file = directory / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(file)
+
+
+def spy() -> tuple[list[str], Progress]:
+    """Return a list that grows by the name of each reading, and the progress that makes it grow."""
+    readings: list[str] = []
+
+    def progress(activity: str, chunks: Iterable[bytes]) -> Iterable[bytes]:
+        readings.append(activity)
+        return chunks
+
+    return readings, progress
+
+
+def fail_while(activity: str, error: BaseException) -> Progress:
+    """Return a progress that raises in the middle of one reading."""
+
+    def chunks_until(chunks: Iterable[bytes]) -> Iterable[bytes]:
+        yield from list(chunks)[:1]
+        raise error
+
+    return lambda current, chunks: chunks_until(chunks) if current == activity else chunks
+
+
+@given(TEXT, st.integers(3, 9))
+@example("é€😀" * 5, 4)
+@example(BYTE_ORDER_MARK + "a", 3)
+def test_characters_come_back(text: str, chunk_bytes: int) -> None:
+    """Whatever the text and wherever the chunks cut its characters, the ids decode to it, without its mark."""
+    expected = text.removeprefix(BYTE_ORDER_MARK)
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "CHUNK_BYTES", chunk_bytes)
+        patch.setenv("CHARLM_CACHE_DIR", f"{directory}/cache")
+        path = write(Path(directory), text)
+        if not expected:
+            with pytest.raises(InputError, match=r"a\.txt: the corpus is empty\.$"):
+                load_corpus(path, "char")
+            return
+        corpus = load_corpus(path, "char")
+        assert corpus.vocabulary.decode(corpus.ids) == expected
+        assert corpus.vocabulary.symbols == sorted(set(expected))
+        assert corpus.counts.tolist() == [expected.count(symbol) for symbol in corpus.vocabulary.symbols]
+        assert corpus.name == path
+
+
+@given(st.binary(min_size=1), st.integers(1, 9))
+def test_bytes_come_back(data: bytes, chunk_bytes: int) -> None:
+    """At the level of bytes the ids are the bytes, zeros and broken UTF-8 among them, each counted."""
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "CHUNK_BYTES", chunk_bytes)
+        patch.setenv("CHARLM_CACHE_DIR", f"{directory}/cache")
+        corpus = load_corpus(write(Path(directory), data), "byte")
+        assert bytes(corpus.ids.tolist()) == data
+        assert corpus.ids.dtype == torch.uint8
+        assert corpus.counts.tolist() == [data.count(byte) for byte in range(256)]
+
+
+def test_files_are_joined(tmp_path: Path, cache: Path) -> None:
+    """The files of a directory follow one another, each without its byte-order mark, packed ones unpacked."""
+    write(tmp_path / "d", "\ufeffone ", "1.txt")
+    write(tmp_path / "d", gzip.compress("\ufefftwo ".encode()), "2.txt.gz")
+    write(tmp_path / "d", "", "3.txt")
+    write(tmp_path / "d", "thr\ufeffee", "4.txt")
+    corpus = load_corpus(str(tmp_path / "d"), "char")
+    assert corpus.vocabulary.decode(corpus.ids) == "one two thr\ufeffee"
+
+
+@pytest.mark.parametrize(
+    ("num_symbols", "dtype"),
+    [(256, torch.uint8), (257, torch.uint16), (65_536, torch.uint16), (65_537, torch.int32)],
+)
+def test_ids_are_narrow(num_symbols: int, dtype: torch.dtype, tmp_path: Path, cache: Path) -> None:
+    """The ids take the narrowest type that holds them all, and none wraps around."""
+    text = "".join(chr(code) for code in range(1, num_symbols + 2049) if not 0xD800 <= code < 0xE000)[:num_symbols]
+    corpus = load_corpus(write(tmp_path, text), "char")
+    assert len(corpus.vocabulary) == num_symbols
+    assert corpus.ids.dtype == dtype
+    assert torch.equal(corpus.ids.to(torch.int64), torch.arange(num_symbols))
+    (encoded,) = cache.glob("*/ids.bin")
+    assert encoded.stat().st_size == num_symbols * dtype.itemsize
+
+
+@pytest.mark.usefixtures("_small_chunks")
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (b"\xff", "line 1, byte offset 0: the byte 0xff is not UTF-8 (invalid start byte)"),
+        (b"ab\ncd\n\nef\xe9gh\nij", "line 4, byte offset 9: the byte 0xe9 is not UTF-8 (invalid continuation byte)"),
+        (b"a\n\xc3\xa9\n\xe2\x82\n", "line 3, byte offset 5: the byte 0xe2 is not UTF-8 (invalid continuation byte)"),
+        (b"abc\n\n\n\xf0\x9f\x98", "line 4, byte offset 6: the byte 0xf0 is not UTF-8 (unexpected end of data)"),
+        (b"abc\n\x80\n", "line 2, byte offset 4: the byte 0x80 is not UTF-8 (invalid start byte)"),
+    ],
+)
+def test_a_bad_byte_is_found(data: bytes, place: str, tmp_path: Path, cache: Path) -> None:
+    """A byte that is no UTF-8 is told by file, line and offset, in a later chunk or across two as well."""
+    write(tmp_path / "d", "good\n", "1.txt")
+    path = write(tmp_path / "d", data, "2.txt")
+    with pytest.raises(InputError) as raised:
+        load_corpus(str(tmp_path / "d"), "char")
+    assert str(raised.value) == f"{path}: {place}. Convert the file to UTF-8, or use data.level=byte."
+    assert not cache.exists()
+
+
+def test_a_binary_file_is_refused(tmp_path: Path, cache: Path) -> None:
+    """NUL characters show that a file is no text, and the message names the level of bytes."""
+    with pytest.raises(InputError, match=r"a\.txt: not a text, it holds NUL characters\. Use data\.level=byte"):
+        load_corpus(write(tmp_path, "ab\0c"), "char")
+
+
+@pytest.mark.parametrize("level", ["char", "byte"])
+def test_an_empty_corpus_is_refused(level: str, tmp_path: Path, cache: Path) -> None:
+    """A corpus without a symbol is told, and nothing of it is kept."""
+    with pytest.raises(InputError, match=r"a\.txt: the corpus is empty\.$"):
+        load_corpus(write(tmp_path, ""), level)
+    assert not cache.exists()
+
+
+def test_a_corpus_is_encoded_once(tmp_path: Path, cache: Path) -> None:
+    """The second time a corpus is only read for its digest, and is the same."""
+    readings, progress = spy()
+    path = write(tmp_path, "some text")
+    first = load_corpus(path, "char", progress)
+    assert readings == ["reading", "counting", "encoding"]
+    readings.clear()
+    second = load_corpus(path, "char", progress)
+    assert readings == ["reading"]
+    assert torch.equal(first.ids, second.ids)
+    assert torch.equal(first.counts, second.counts)
+    assert (first.vocabulary, first.digest) == (second.vocabulary, second.digest)
+
+
+def test_the_cache_goes_by_content(tmp_path: Path, cache: Path) -> None:
+    """A copy shares what was encoded; an edited file of the same name and length does not."""
+    readings, progress = spy()
+    original = load_corpus(write(tmp_path, "abc"), "char")
+    copy = load_corpus(write(tmp_path, "abc", "copy.txt"), "char", progress)
+    assert (copy.digest, copy.name, readings) == (original.digest, str(tmp_path / "copy.txt"), ["reading"])
+    edited = load_corpus(write(tmp_path, "cbd"), "char")
+    assert edited.digest != original.digest
+    assert edited.vocabulary.decode(edited.ids) == "cbd"
+    assert original.vocabulary.decode(original.ids) == "abc"
+
+
+def test_the_cache_goes_by_level(tmp_path: Path, cache: Path) -> None:
+    """One text at two levels is two corpora."""
+    path = write(tmp_path, "é")
+    chars, data = load_corpus(path, "char"), load_corpus(path, "byte")
+    assert (chars.ids.tolist(), data.ids.tolist()) == ([0], [0xC3, 0xA9])
+    assert chars.digest != data.digest
+    assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("activity", ["reading", "counting", "encoding"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")], ids=["ctrl-c", "full"])
+def test_an_interrupted_encoding_leaves_nothing(
+    activity: str, error: BaseException, tmp_path: Path, cache: Path
+) -> None:
+    """Whatever ends an encoding half-way, the cache holds nothing of it, and the next attempt is whole."""
+    path = write(tmp_path, "some text")
+    with pytest.raises(type(error)):
+        load_corpus(path, "char", fail_while(activity, error))
+    assert not cache.exists() or list(cache.iterdir()) == []
+    corpus = load_corpus(path, "char")
+    assert corpus.vocabulary.decode(corpus.ids) == "some text"
+
+
+def test_two_encodings_at_once_agree(tmp_path: Path, cache: Path) -> None:
+    """When another process finishes the same corpus first, its encoding is used and no litter stays."""
+    path = write(tmp_path, "some text")
+
+    def progress(activity: str, chunks: Iterable[bytes]) -> Iterable[bytes]:
+        if activity == "encoding":
+            load_corpus(path, "char")
+        return chunks
+
+    corpus = load_corpus(path, "char", progress)
+    assert corpus.vocabulary.decode(corpus.ids) == "some text"
+    assert [folder.name for folder in cache.iterdir()] == [corpus.digest]

@@ -1,0 +1,189 @@
+"""Where a corpus's bytes come from."""
+
+import gzip
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from charlm.errors import InputError
+from charlm.text import sources
+from charlm.text.sources import FETCHABLE, find_sources
+
+
+def read(path: Path | str) -> list[bytes]:
+    """Return the bytes of each source of a path."""
+    return [b"".join(source.chunks()) for source in find_sources(str(path))]
+
+
+def names(path: Path | str) -> list[str]:
+    """Return the file names of a path's sources, in order."""
+    return [Path(source.name).name for source in find_sources(str(path))]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A directory with files, hidden files, and files below it."""
+    for name in ("b.txt", "a.txt", ".hidden", "sub/c.txt", "sub/.git/d.txt", ".venv/e.txt", "10.txt", "9.txt"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(name, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_file_is_one_source(tmp_path: Path) -> None:
+    """A file gives its bytes as they are, whatever they are."""
+    (tmp_path / "a").write_bytes(bytes(range(256)))
+    assert read(tmp_path / "a") == [bytes(range(256))]
+
+
+def test_chunks_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes come in chunks of a fixed size in their order, the last one shorter; they can be read again."""
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 4)
+    (tmp_path / "a").write_bytes(b"0123456789")
+    (source,) = find_sources(str(tmp_path / "a"))
+    assert list(source.chunks()) == list(source.chunks()) == [b"0123", b"4567", b"89"]
+
+
+def test_a_directory_is_read_in_order_of_names(tree: Path) -> None:
+    """Every file below a directory is read in order of path, hidden files and directories left out."""
+    assert names(tree) == ["10.txt", "9.txt", "a.txt", "b.txt", "c.txt"]
+    assert read(tree)[-1] == b"sub/c.txt"
+
+
+def test_a_hidden_directory_can_be_named(tree: Path) -> None:
+    """Hidden is what lies hidden below the directory, not the directory that is named."""
+    assert names(tree / ".venv") == ["e.txt"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("[ab].txt", ["a.txt", "b.txt"]),
+        ("*/*.txt", ["c.txt"]),
+        ("**/*.txt", ["10.txt", "9.txt", "a.txt", "b.txt", "c.txt"]),
+        ("s*", None),
+    ],
+)
+def test_a_glob_is_every_file_that_matches(pattern: str, expected: list[str] | None, tree: Path) -> None:
+    """A glob names files, in order of path; one that matches directories only names nothing."""
+    if expected is None:
+        with pytest.raises(InputError, match="no such file, directory or glob"):
+            find_sources(str(tree / pattern))
+    else:
+        assert names(tree / pattern) == expected
+
+
+def test_a_name_with_glob_characters_is_a_file_first(tmp_path: Path) -> None:
+    """A file that is called like a glob is that file."""
+    (tmp_path / "[ab].txt").write_bytes(b"brackets")
+    (tmp_path / "a.txt").write_bytes(b"a")
+    assert read(tmp_path / "[ab].txt") == [b"brackets"]
+
+
+def test_gzip_is_unpacked(tmp_path: Path) -> None:
+    """A .gz gives what it holds, of several members too."""
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"one ") + gzip.compress(b"two"))
+    assert read(tmp_path / "a.txt.gz") == [b"one two"]
+
+
+GZIP = gzip.compress(bytes(range(256)) * 40)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"plain text", "Not a gzipped file"),
+        (GZIP[:-12], "end-of-stream"),
+        (GZIP[:-8] + bytes(4) + GZIP[-4:], "CRC check failed"),
+        (GZIP[:30] + 20 * b"\xff" + GZIP[50:], "while decompressing"),
+    ],
+    ids=["no gzip", "cut off", "wrong sum", "corrupt"],
+)
+def test_broken_gzip_is_told(data: bytes, reason: str, tmp_path: Path) -> None:
+    """Whatever way a .gz is broken, the error names the file and what is wrong."""
+    (tmp_path / "a.gz").write_bytes(data)
+    with pytest.raises(InputError, match=rf"a\.gz: cannot be read: .*{reason}"):
+        read(tmp_path / "a.gz")
+
+
+def test_a_file_that_went_away_is_told(tmp_path: Path) -> None:
+    """A file that is deleted before it is read is the user's to mend."""
+    (tmp_path / "a").write_bytes(b"x")
+    (source,) = find_sources(str(tmp_path / "a"))
+    (tmp_path / "a").unlink()
+    with pytest.raises(InputError, match="a: cannot be read: No such file or directory"):
+        list(source.chunks())
+
+
+def test_an_empty_directory_is_told(tmp_path: Path) -> None:
+    """A directory with nothing but hidden files holds nothing to train on."""
+    (tmp_path / ".hidden").touch()
+    with pytest.raises(InputError, match="the directory holds no file to train on"):
+        find_sources(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", FETCHABLE)
+def test_a_corpus_to_fetch_names_the_command(name: str) -> None:
+    """A missing path that looks like a public corpus names the command that fetches it."""
+    with pytest.raises(InputError, match=rf"no such corpus yet\. .*: python scripts/fetch_corpus\.py {name}$"):
+        find_sources(f"nowhere/{name}.txt")
+
+
+def test_a_missing_path_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any other missing path says from where it was sought, and what else there is."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as raised:
+        find_sources("my.txt")
+    for part in (str(tmp_path), "builtin:python-docs", "python scripts/fetch_corpus.py tinyshakespeare"):
+        assert part in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/a.txt", 5000 * "x", "a\0b"], ids=["user", "long", "nul"])
+def test_a_path_that_cannot_be_is_told(path: str) -> None:
+    """A path that the system refuses is the user's mistake."""
+    with pytest.raises(InputError):
+        find_sources(path)
+
+
+def test_a_path_begins_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tilde stands for the home directory."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a").write_bytes(b"x")
+    assert read("~/a") == [b"x"]
+
+
+def test_the_documentation_of_python_is_built_in() -> None:
+    """builtin:python-docs is one long text with the language's reference in it, the same every time."""
+    (text,) = read("builtin:python-docs")
+    assert len(text) > 400_000
+    assert text.startswith(b'The "assert" statement')
+    assert read("builtin:python-docs") == [text]
+
+
+def test_the_source_of_python_is_built_in() -> None:
+    """builtin:python-source is the standard library's modules in order, the ones above it left out."""
+    found = find_sources("builtin:python-source")
+    files = [Path(source.name) for source in found]
+    assert Path(sysconfig.get_path("stdlib")) / "argparse.py" in files
+    assert files == sorted(files)
+    assert not [file for file in files if {"site-packages", "test"} & set(file.parts)]
+
+
+def test_a_module_in_another_encoding_becomes_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are read in the encoding that they declare; tests and installed packages are left out."""
+    (tmp_path / "a.py").write_bytes("# coding: latin-1\n# é".encode("latin-1"))
+    (tmp_path / "b.txt").touch()
+    for name in ("test", "tests", "site-packages", "__pycache__"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "c.py").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    assert read("builtin:python-source") == ["# coding: latin-1\n# é".encode()]
+
+
+def test_an_unknown_builtin_is_told() -> None:
+    """A built-in corpus that does not exist names those that do."""
+    with pytest.raises(
+        InputError, match=r"^builtin:x: unknown corpus\. Known: builtin:python-docs and builtin:python-s"
+    ):
+        find_sources("builtin:x")
