@@ -39,6 +39,8 @@ def check_training_state(training: dict[str, Any], parameters: Iterable[Tensor],
     Raises:
         ValueError, KeyError, TypeError, AttributeError: it does not fit.
     """
+    if not isinstance(training["optimizer"], dict) or not isinstance(training["interval"], dict):
+        raise ValueError("the optimizer's state or the interval is of another type")
     moments = training["optimizer"]["state"]
     for index, parameter in enumerate(parameters if moments else ()):
         _check_tensor(moments[index]["exp_avg"], parameter)

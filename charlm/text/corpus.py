@@ -7,22 +7,29 @@ A corpus that was encoded before is only read for its digest.
 import codecs
 import hashlib
 import json
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from charlm.cache import cache_directory
-from charlm.errors import InputError
+from charlm.errors import CharlmError, InputError
 from charlm.text.sources import Source, find_sources
 from charlm.text.vocabulary import Level, Vocabulary
 
 CACHE_FORMAT = 1
+
+SCRAP_AGE_S = 24 * 3600
+"""Age at which what an interrupted encoding left is taken for dead; a live one writes at least every few minutes."""
+
 NUM_CODE_POINTS = 0x110000
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -97,7 +104,8 @@ def _encode(sources: list[Source], level: Level, folder: Path, progress: Progres
     """Encode into a folder beside the final one, and rename it into place when it is whole."""
     all_counts = torch.zeros(256 if level == "byte" else NUM_CODE_POINTS, dtype=torch.int64)
     for codes in _read_codes(sources, level, "counting", progress):
-        all_counts += torch.bincount(codes, minlength=len(all_counts))
+        counts = torch.bincount(codes)
+        all_counts[: len(counts)] += counts
     num_symbols = int(all_counts.sum())
     if num_symbols == 0:
         raise InputError(f"{name}: the corpus is empty.")
@@ -105,15 +113,44 @@ def _encode(sources: list[Source], level: Level, folder: Path, progress: Progres
     vocabulary = Vocabulary(level, map(chr, used.tolist()))
     table = torch.zeros(len(all_counts), dtype=torch.int32)  # from code to id
     table[used] = torch.arange(len(used), dtype=torch.int32)
-    id_type = _id_type(len(vocabulary))
+    table = table.to(_id_type(len(vocabulary)))
+    if table.dtype == torch.uint16:  # which index_select does not know
+        table = table.view(torch.int16)
     meta = {"vocabulary": vocabulary.to_plain(), "counts": all_counts[used].tolist(), "num_symbols": num_symbols}
 
+    try:
+        _write_encoded(
+            folder,
+            meta,
+            (
+                table.index_select(0, codes.to(torch.int32))
+                for codes in _read_codes(sources, level, "encoding", progress)
+            ),
+        )
+    except OSError as error:
+        raise CharlmError(
+            f"{folder.parent}: the encoded corpus cannot be kept there: {error.strerror or error}. "
+            "Make room, or name another directory by the environment variable CHARLM_CACHE_DIR."
+        ) from None
+
+
+def _write_encoded(folder: Path, meta: dict[str, Any], ids: Iterable[Tensor]) -> None:
+    """Write beside the folder and rename into place what is whole and on the disk; scraps of the dead are removed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for scrap in folder.parent.glob("unfinished-*"):
+        if time.time() - scrap.stat().st_mtime > SCRAP_AGE_S:
+            shutil.rmtree(scrap, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
     try:
         with (unfinished / "ids.bin").open("wb") as stream:
-            for codes in _read_codes(sources, level, "encoding", progress):
-                stream.write(table[codes].to(id_type).numpy().tobytes())
+            for chunk in ids:
+                stream.write(chunk.numpy().data)
+            stream.flush()
+            os.fsync(stream.fileno())
         (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         unfinished.rename(folder)
     except OSError:
@@ -124,11 +161,11 @@ def _encode(sources: list[Source], level: Level, folder: Path, progress: Progres
 
 
 def _read_codes(sources: list[Source], level: Level, activity: str, progress: Progress) -> Iterator[Tensor]:
-    """Yield the bytes or code points of every source, (n,) int32 a chunk."""
+    """Yield the bytes or code points of every source, (n,) a chunk, uint8 or int32."""
     for source in sources:
         chunks = progress(activity, source.chunks())
         if level == "byte":
-            yield from (torch.frombuffer(bytearray(chunk), dtype=torch.uint8).to(torch.int32) for chunk in chunks)
+            yield from (torch.frombuffer(bytearray(chunk), dtype=torch.uint8) for chunk in chunks)
         else:
             yield from _decode(source, chunks)
 
@@ -149,7 +186,9 @@ def _decode(source: Source, chunks: Iterable[bytes]) -> Iterator[Tensor]:
             text = text.removeprefix(BYTE_ORDER_MARK)
         offset += len(chunk)
         if text:
-            yield torch.frombuffer(bytearray(text.encode("utf-32-le")), dtype=torch.int32)
+            is_ascii = text.isascii()  # a quarter of the memory to move
+            plain = text.encode("ascii" if is_ascii else "utf-32-le")
+            yield torch.frombuffer(bytearray(plain), dtype=torch.uint8 if is_ascii else torch.int32)
 
 
 def _describe_bad_byte(source: Source, offset: int, reason: str) -> str:
