@@ -59,7 +59,8 @@ class RunDirectory:
         Raises:
             InputError: one was.
         """
-        if any(path.exists() for path in (self.config_path, self.best_path, self.last_path, self.metrics_path)):
+        files = (self.config_path, self.best_path, self.last_path, self.metrics_path, *self._former_paths())
+        if any(path.exists() for path in files):
             raise InputError(
                 f"{self.path}: this directory already holds a run. "
                 "Go on with it by --resume, or give another directory with --out."

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from charlm.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from charlm.device import choose_device
@@ -16,6 +15,9 @@ from charlm.sampling import Sampling, encode_prompt, generate, sample_texts, str
 from charlm.text.corpus import load_corpus
 from charlm.text.streams import split_ids
 from charlm.text.vocabulary import OnUnknown, Vocabulary
+
+PIECE_LENGTH = 1 << 22
+"""Characters of a text that are renumbered at a time."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,14 @@ class TrainedModel:
             InputError: the text cannot be read, or has fewer than 2 characters that the model knows.
         """
         corpus = load_corpus(path, self.vocabulary.level)
-        table = torch.tensor([self.vocabulary.ids.get(symbol, -1) for symbol in corpus.vocabulary.symbols])
-        ids: Tensor = table[corpus.ids.to(torch.int64)]
-        known = ids[ids >= 0]
-        return evaluate(self.model, known, window), len(ids) - len(known)
+        symbols = corpus.vocabulary.symbols
+        table = torch.tensor([self.vocabulary.ids.get(symbol, -1) for symbol in symbols], dtype=torch.int32)
+        pieces = []
+        for start in range(0, len(corpus.ids), PIECE_LENGTH):  # a whole text in int64 would be eight times as large
+            ids = table[corpus.ids[start : start + PIECE_LENGTH].to(torch.int32)]
+            pieces.append(ids[ids >= 0])
+        known = torch.cat(pieces)
+        return evaluate(self.model, known, window), len(corpus.ids) - len(known)
 
 
 def load(run: str | Path, device: str = "auto") -> TrainedModel:

@@ -23,18 +23,15 @@ from charlm.session import Session
 from charlm.text.corpus import load_corpus
 from charlm.training import train
 
-VALIDATIONS = 8
-"""Validations in a run, in equal distances."""
 
-
-def plan_steps(config: Config, seconds: float) -> int:
+def plan_steps(config: Config, seconds: float, validations: int) -> int:
     """Return how many steps, with the validations among them, fit into the seconds at the speed of this machine."""
     session = Session(config, load_corpus(config.data.path, config.data.level))
     began_at_s = time.perf_counter()
     evaluate(session.model, session.splits.val)
     validation_s = time.perf_counter() - began_at_s
     steps_per_s = measure_speed(session) / session.chars_per_step
-    return max(VALIDATIONS, int((seconds - VALIDATIONS * validation_s) * steps_per_s))
+    return max(validations, int((seconds - validations * validation_s) * steps_per_s))
 
 
 def run_once(config: Config, seed: int, target: float) -> tuple[float | None, float, float]:
@@ -57,13 +54,16 @@ def describe(values: Sequence[float]) -> str:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
 @click.option("--seconds", default=82.0, show_default=True, help="Length of the run.")
 @click.option("--target", default=1.88, show_default=True, help="Validation loss to reach, nats per character.")
+@click.option("--validations", default=8, show_default=True, type=click.IntRange(1), help="In equal distances.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Runs, seeds 1, 2, ...")
-def main(config_path: Path, overrides: tuple[str, ...], seconds: float, target: float, seeds: int) -> None:
+def main(
+    config_path: Path, overrides: tuple[str, ...], seconds: float, target: float, validations: int, seeds: int
+) -> None:
     """Train CONFIG_PATH for a number of seconds and print when it passed a loss and where it ended."""
     keep_freed_memory()
     config = load_config(config_path, overrides)
-    steps = plan_steps(config, seconds)
-    every = max(1, steps // VALIDATIONS)
+    steps = plan_steps(config, seconds, validations)
+    every = max(1, steps // validations)
     config = config.replace("train", max_steps=steps, eval_every=every, checkpoint_every=steps)
     click.echo(f"{steps} steps, a validation every {every}, {torch.get_num_threads()} threads")
     reached_s, losses = [], []

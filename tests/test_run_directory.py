@@ -22,7 +22,7 @@ def test_begin_writes_the_configuration(tmp_path: Path) -> None:
     assert run.load_newest() == (None, {})
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "best.pt", "last.pt", "metrics.jsonl"])
+@pytest.mark.parametrize("name", ["config.yaml", "best.pt", "last.pt", "last-1.pt", "metrics.jsonl"])
 def test_old_run_is_refused(tmp_path: Path, name: str) -> None:
     """A directory that holds any file of a run is refused, and the message names --resume."""
     (tmp_path / name).touch()
