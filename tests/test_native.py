@@ -55,24 +55,24 @@ def write_compiler(directory: Path, script: str) -> str:
 @needs_compiler
 def test_a_changed_source_is_another_library(sources: Path) -> None:
     """The library's name follows the content of every source and header."""
-    before = native.library_path(COMPILER, sources)
+    before = native.cached_library(COMPILER, sources)
     header = sources / "vector.h"
     header.write_text(header.read_text(encoding="utf-8") + "\n/* changed */\n", encoding="utf-8")
-    assert native.library_path(COMPILER, sources) != before
+    assert native.cached_library(COMPILER, sources) != before
 
 
 @needs_compiler
 def test_other_flags_are_another_library(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library's name follows the flags and the instruction sets."""
-    before = native.library_path(COMPILER, sources)
+    before = native.cached_library(COMPILER, sources)
     monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, "-g"))
-    assert native.library_path(COMPILER, sources) != before
+    assert native.cached_library(COMPILER, sources) != before
 
 
 @needs_compiler
 def test_concurrent_builds_end_with_one_whole_library(sources: Path) -> None:
     """Builds that race for one place all succeed and leave a loadable library and no litter."""
-    path = native.library_path(COMPILER, sources)
+    path = native.cached_library(COMPILER, sources)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda _: native.compile_library(COMPILER, sources, path), range(3)))
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
@@ -83,7 +83,7 @@ def test_concurrent_builds_end_with_one_whole_library(sources: Path) -> None:
 def test_a_failed_build_leaves_nothing(sources: Path) -> None:
     """A source that does not compile is told in one line, and the cache stays empty."""
     (sources / "lookup.c").write_text("int broken(", encoding="utf-8")
-    path = native.library_path(COMPILER, sources)
+    path = native.cached_library(COMPILER, sources)
     with pytest.raises(native.BuildError, match=r"failed: .*error") as raised:
         native.compile_library(COMPILER, sources, path)
     assert "\n" not in str(raised.value)

@@ -91,7 +91,7 @@ def run(command: Arguments[str]) -> str:
     return done.stdout
 
 
-def library_path(compiler: Arguments[str], sources: Path) -> Path:
+def cached_library(compiler: Arguments[str], sources: Path) -> Path:
     """Return where the library of these sources, this compiler and these flags is kept."""
     identity = hashlib.sha256(run([*compiler, "--version"]).encode())
     identity.update(repr((list(compiler), FLAGS, THREADS, INSTRUCTION_SETS, platform.machine())).encode())
@@ -147,7 +147,7 @@ def load_library() -> ctypes.CDLL:
     """
     try:
         compiler = find_compiler()
-        path = library_path(compiler, SOURCES)
+        path = cached_library(compiler, SOURCES)
         if not path.exists():
             compile_library(compiler, SOURCES, path)
         return ctypes.CDLL(str(path))
