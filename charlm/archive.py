@@ -17,7 +17,8 @@ MAX_MEMBERS = 10_000
 ALLOWED_GLOBALS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch [A-Z][A-Za-z0-9]*Storage")
 """What a checkpoint names. Torch allows more, a bytearray of any size among it."""
 
-_REMEDY = "Give a run directory, or its best.pt or last.pt."
+REMEDY = "Give a run directory, or its best.pt or last.pt."
+"""What to do where a file is no checkpoint."""
 
 
 def read_archive(path: Path) -> Any:
@@ -28,7 +29,7 @@ def read_archive(path: Path) -> Any:
     """
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: this is no regular file. {_REMEDY}")
+            raise InputError(f"{path}: this is no regular file. {REMEDY}")
         with zipfile.ZipFile(path) as archive:
             _check_members(archive, path)
         with warnings.catch_warnings():
@@ -37,14 +38,14 @@ def read_archive(path: Path) -> Any:
     except InputError:
         raise
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such checkpoint. {_REMEDY}") from None
+        raise InputError(f"{path}: there is no such checkpoint. {REMEDY}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from None
     except zipfile.BadZipFile:
-        raise InputError(f"{path}: this is no whole charlm checkpoint: cut short, or another file. {_REMEDY}") from None
+        raise InputError(f"{path}: this is no whole charlm checkpoint: cut short, or another file. {REMEDY}") from None
     except Exception as error:  # torch's reader raises whatever a hostile or damaged file provokes
         reason = str(error).split("\n", 1)[0][:200]
-        raise InputError(f"{path}: refused, this is no safe charlm checkpoint ({reason}). {_REMEDY}") from None
+        raise InputError(f"{path}: refused, this is no safe charlm checkpoint ({reason}). {REMEDY}") from None
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
@@ -56,7 +57,7 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
     """
     members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise InputError(f"{path}: this is no charlm checkpoint, its parts are compressed. {_REMEDY}")
+        raise InputError(f"{path}: this is no charlm checkpoint, its parts are compressed. {REMEDY}")
     if len(members) > MAX_MEMBERS or len({member.filename for member in members}) < len(members):
         raise ValueError("too many parts, or two of one name")
     if sum(member.file_size for member in members) > path.stat().st_size:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from charlm.archive import read_archive
+from charlm.archive import REMEDY, read_archive
 from charlm.atomic import write_atomically
 from charlm.config import Config, parse_config
 from charlm.errors import ConfigError, InputError
@@ -108,7 +108,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     content = read_archive(path)
     if not isinstance(content, dict) or "format" not in content:
-        raise InputError(f"{path}: this is no charlm checkpoint. {_REMEDY}")
+        raise InputError(f"{path}: this is no charlm checkpoint. {REMEDY}")
     if type(content["format"]) is not int or content["format"] != FORMAT:
         found = reprlib.repr(content["format"])
         raise InputError(f"{path}: written in format {found}, and this charlm reads {FORMAT}. Upgrade it.")
@@ -127,10 +127,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             content["training"],
         )
     except (KeyError, ValueError, TypeError, AttributeError, ConfigError) as error:
-        raise InputError(f"{path}: the checkpoint's content is damaged: {error}. {_REMEDY}") from None
+        raise InputError(f"{path}: the checkpoint's content is damaged: {error}. {REMEDY}") from None
 
-
-_REMEDY = "Give a run directory, or its best.pt or last.pt."
 
 PLAIN_TYPES = {"config": dict, "vocabulary": dict, "corpus_digest": str, "step": int, "weights": dict, "training": dict}
 

@@ -28,7 +28,7 @@ from charlm.text.vocabulary import Level, Vocabulary
 CACHE_FORMAT = 1
 
 SCRAP_AGE_S = 24 * 3600
-"""Age at which what an interrupted encoding left is taken for dead; a live one writes at least every few minutes."""
+"""Age at which what an interrupted encoding left is taken for dead; a live one ends long before."""
 
 NUM_CODE_POINTS = 0x110000
 BYTE_ORDER_MARK = "\ufeff"
@@ -118,15 +118,9 @@ def _encode(sources: list[Source], level: Level, folder: Path, progress: Progres
         table = table.view(torch.int16)
     meta = {"vocabulary": vocabulary.to_plain(), "counts": all_counts[used].tolist(), "num_symbols": num_symbols}
 
+    chunks = _read_codes(sources, level, "encoding", progress)
     try:
-        _write_encoded(
-            folder,
-            meta,
-            (
-                table.index_select(0, codes.to(torch.int32))
-                for codes in _read_codes(sources, level, "encoding", progress)
-            ),
-        )
+        _write_encoded(folder, meta, (table.index_select(0, codes.to(torch.int32)) for codes in chunks))
     except OSError as error:
         raise CharlmError(
             f"{folder.parent}: the encoded corpus cannot be kept there: {error.strerror or error}. "
