@@ -3,9 +3,10 @@
 import contextlib
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -140,31 +141,85 @@ def evaluate(run: Path, split: str, text: str | None, windowed: int | None, as_j
 @cli.command("compare-layers")
 @CONFIG
 @click.option("--layers", default="1,2,3", show_default=True, help="The depths to compare.")
-@click.option("--seeds", default="1,2,3", show_default=True, help="Every depth is trained once under each.")
-@click.option("--budget", type=click.IntRange(1), help="Parameters of each arm.  [default: as CONFIG's model has]")
+@click.option("--seeds", default="1,2,3", show_default=True, help="Every arm is trained once under each.")
+@click.option(
+    "--match",
+    type=click.Choice(["parameters", "width", "compute"]),
+    default="parameters",
+    show_default=True,
+    help="What all depths have the same of; compute is counted in multiply-adds a character.",
+)
+@click.option(
+    "--budget",
+    metavar="N[,N...]",
+    help="How much of it, each a comparison of its own.  [default: as CONFIG's model has]",
+)
+@click.option(
+    "--tune",
+    metavar="TRIALS",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Learning rates and dropouts to try for each arm first; 0 for none.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs side by side; they share the processors."
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    default="1/1",
+    help="Train only the I-th of N shares of the arms, and leave the report to --report-only.",
+)
+@click.option("--report-only", is_flag=True, help="Train nothing; report what is there.")
 @SET
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/compare-layers"), show_default=True)
+@click.pass_obj
 def compare_layers(
+    command: str,
     config_path: Path | None,
     layers: str,
     seeds: str,
-    budget: int | None,
+    match: Literal["parameters", "width", "compute"],
+    budget: str | None,
+    tune: int,
+    jobs: int,
+    shard: str,
+    report_only: bool,
     overrides: tuple[str, ...],
     out: Path,
 ) -> None:
-    """Train depths at an equal number of parameters, and report which predicts best."""
-    from charlm.comparison.experiment import plan_comparison, run_comparison
+    """Train depths of an equal size, and report which predicts best."""
+    from charlm.comparison.experiment import read_comparison, run_comparison
+    from charlm.comparison.plan import expect_duration, plan_comparison
     from charlm.comparison.report import write_report
     from charlm.config import load_config
     from charlm.monitor import Monitor
-    from charlm.tables import format_plan
+    from charlm.tables import format_duration, format_plan
 
-    depths, all_seeds = _parse_numbers("--layers", layers, 1), _parse_numbers("--seeds", seeds, 0)
-    plan = plan_comparison(load_config(config_path, overrides), depths, all_seeds, budget, Monitor(out))
+    budgets = _parse_numbers("--budget", budget, 1) if budget else []
+    index, count = _parse_shard(shard)
+    plan = plan_comparison(
+        load_config(config_path, overrides),
+        _parse_numbers("--layers", layers, 1),
+        _parse_numbers("--seeds", seeds, 0),
+        match,
+        budgets,
+        tune,
+        Monitor(out),
+    )
     click.echo(format_plan(plan), err=True)
-    runs = run_comparison(plan, out, Monitor)
-    click.echo(write_report(plan, runs, out), nl=False)
-    click.echo(f"\nWrote results.json, report.md and curves.png to {out}.", err=True)
+    failures: dict[Path, str] = {}
+    if not report_only:
+        share = plan.take_share(index, count)
+        duration = format_duration(expect_duration(share, jobs))
+        click.echo(f"{share.num_runs} runs, expected to take {duration} and the validations", err=True)
+        failures = run_comparison(share, out, jobs, lambda line: click.echo(line, err=True))
+    if count == 1 or report_only:
+        click.echo(write_report(plan, read_comparison(plan, out, failures), out, command), nl=False)
+        click.echo(f"\nWrote results.json, report.md, curves.png and depth.png to {out}.", err=True)
+    if failures:
+        raise CharlmError(f"{len(failures)} of {plan.num_runs} runs failed; the same command tries them again.")
 
 
 def _parse_numbers(option: str, text: str, least: int) -> list[int]:
@@ -176,6 +231,14 @@ def _parse_numbers(option: str, text: str, least: int) -> list[int]:
     if not numbers or min(numbers) < least or len(set(numbers)) < len(numbers):
         raise InputError(f"{option}: expected different numbers of at least {least}, as in 1,2,3; got {text!r}.")
     return numbers
+
+
+def _parse_shard(text: str) -> tuple[int, int]:
+    """Return the numbers of ``I/N``."""
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise InputError(f"--shard: expected I/N with I from 1 to N, as in 2/8; got {text!r}.")
+    return int(index), int(count)
 
 
 def _check_sample_options(length: int, num_samples: int, prompt: str | None, prompt_file: Path | None) -> None:
@@ -215,7 +278,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit status."""
     try:
-        with cli.make_context("charlm", arguments) as context:
+        with cli.make_context("charlm", [*arguments], obj=shlex.join(["charlm", *arguments])) as context:
             cli.invoke(context)
         return 0
     except click.exceptions.Exit as request:

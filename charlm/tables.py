@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from charlm.comparison.arms import COUNTED
-from charlm.comparison.experiment import Plan
+from charlm.comparison.arms import UNITS
+from charlm.comparison.plan import Plan
 from charlm.config import Config
 from charlm.dry_run import DryRun
 from charlm.evaluation import Evaluation
@@ -73,10 +73,25 @@ def format_dry_run(config: Config, plan: DryRun) -> str:
 
 
 def format_plan(plan: Plan) -> str:
-    """Return the arms of a comparison and how long it will take."""
-    lines = [f"parameters counted: {COUNTED}", "  layers  width   parameters  off the budget"]
-    lines += [
-        f"  {arm.num_layers:>6}{arm.hidden_size:>7}{arm.num_parameters:>13,}{arm.mismatch:>16.2%}" for arm in plan.arms
+    """Return the arms of a comparison with their sizes, part by part."""
+    unit = UNITS[plan.arms[0].match]
+    titles = ["budget", "layers", "width", "embedding", "LSTM", "output", "parameters", "products", "off budget"]
+    rows = [
+        [
+            f"{number:,}"
+            for number in (arm.budget, arm.num_layers, arm.hidden_size, *arm.parts.values(), arm.num_parameters)
+        ]
+        + [f"{arm.num_products:,}", f"{arm.mismatch:+.2%}"]
+        for arm in plan.arms
     ]
-    count = len(plan.arms) * len(plan.seeds)
-    return "\n".join([*lines, f"{count} runs, expected to take {format_duration(plan.duration_s)} and the validations"])
+    widths = [max(len(cell) for cell in column) for column in zip(titles, *rows, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [titles, *rows]]
+    tuning = f"tuned with {plan.num_trials} trials an arm" if plan.num_trials else "not tuned"
+    return "\n".join(
+        [
+            f"Depths matched by {plan.arms[0].match}: the budget counts {unit}; embedding, LSTM and output are "
+            "parameters, products multiply-adds a character.",
+            *lines,
+            f"{len(plan.arms)} arms, seeds {', '.join(map(str, plan.seeds))}, {tuning}.",
+        ]
+    )

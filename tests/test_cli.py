@@ -249,12 +249,24 @@ def test_eval_splits_windows_and_files(charlm: CharlmCommand, run: Path, corpus_
 
 def test_compare_layers(charlm: CharlmCommand, config_file: Path) -> None:
     """A comparison prints its plan on stderr and its report on stdout, and writes its files."""
-    outcome = charlm("compare-layers", config_file, "--layers", "1,2", "--seeds", "1", "--budget", 4000, "--out", "c")
+    options = ["--layers", "1,2", "--seeds", "1", "--budget", 4000, "--out", "c"]
+    outcome = charlm("compare-layers", config_file, *options)
     assert outcome.status == 0
     assert "| layers | width |" in outcome.out
-    assert "off the budget" in outcome.err
+    assert "off budget" in outcome.err
     assert "2 runs, expected to take" in outcome.err
-    assert {"results.json", "report.md", "curves.png"} <= {path.name for path in Path("c").iterdir()}
+    assert {"results.json", "report.md", "curves.png", "depth.png"} <= {path.name for path in Path("c").iterdir()}
+    again = charlm("compare-layers", config_file, *options, "--report-only")
+    assert again.out.replace(" --report-only", "") == outcome.out
+    assert "expected to take" not in again.err
+
+
+def test_compare_layers_in_shards(charlm: CharlmCommand, config_file: Path) -> None:
+    """A share trains its arms and makes no report."""
+    options = ["--layers", "1,2", "--seeds", "1", "--match", "width", "--budget", 9, "--out", "c", "--shard", "2/2"]
+    outcome = charlm("compare-layers", config_file, *options)
+    assert (outcome.status, outcome.out) == (0, "")
+    assert [path.name[:3] for path in Path("c").iterdir()] == ["2x9"]
 
 
 @pytest.mark.parametrize(
@@ -265,6 +277,13 @@ def test_compare_layers(charlm: CharlmCommand, config_file: Path) -> None:
         (["--seeds", "1,1"], "--seeds: expected different numbers"),
         (["--budget", "10"], "too small"),
         (["--budget", "0"], "--budget"),
+        (["--budget", "5000,5000"], "--budget: expected different numbers"),
+        (["--match", "depth"], "--match"),
+        (["--jobs", "0"], "--jobs"),
+        (["--tune", "-1"], "--tune"),
+        (["--shard", "3/2"], "--shard: expected I/N with I from 1 to N"),
+        (["--shard", "0/2"], "--shard: expected I/N with I from 1 to N"),
+        (["--shard", "half"], "--shard: expected I/N"),
     ],
 )
 def test_compare_layers_mistakes(charlm: CharlmCommand, config_file: Path, arguments: list[str], message: str) -> None:

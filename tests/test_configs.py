@@ -67,10 +67,20 @@ def test_default_yaml_explains_every_key(section: str, key: str) -> None:
     assert len(comment_above(lines, section, key).split()) >= 6
 
 
-def test_schema_is_current() -> None:
-    """configs/schema.json is what the code would write; if not, run python scripts/write_schema.py."""
+@pytest.mark.parametrize("name", ["configs/schema.json", "docs/results.schema.json"])
+def test_schema_is_current(name: str) -> None:
+    """A schema is what the code would write; if not, run python scripts/write_schema.py."""
     script = load_script("write_schema")
-    assert script.SCHEMA_PATH.read_text(encoding="utf-8") == script.format_schema()
+    described = script.SCHEMAS[ROOT / name]
+    assert (ROOT / name).read_text(encoding="utf-8") == script.format_schema(described)
+
+
+def test_schema_of_results_describes_every_value() -> None:
+    """Whoever reads a results.json finds the meaning of each of its values."""
+    schema = json.loads((ROOT / "docs" / "results.schema.json").read_text(encoding="utf-8"))
+    for described in (schema, *schema["$defs"].values()):
+        for name, value in described["properties"].items():
+            assert value.get("description") or "$ref" in value or "$ref" in value.get("items", {}), name
 
 
 @pytest.mark.parametrize(("section", "key"), KEYS, ids=KEY_NAMES)

@@ -1,1 +1,1 @@
-"""compare-layers: depths at an equal number of parameters, planned, trained and reported."""
+"""compare-layers: depths at an equal size, planned, tuned, trained and reported."""

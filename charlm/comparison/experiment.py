@@ -1,118 +1,100 @@
-"""Running a comparison: every arm under every seed, each an ordinary run directory."""
+"""Running a comparison: the trials of every arm, then its runs; what is finished is never trained again."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from charlm.comparison.arms import Arm, plan_arms
-from charlm.config import Config
-from charlm.dry_run import measure_speed
-from charlm.reporter import Reporter
-from charlm.run_directory import RunDirectory
-from charlm.session import Session
-from charlm.text.corpus import Corpus, load_corpus
-from charlm.training import TrainingResult, train
-
-MakeReporter = Callable[[Path, str], Reporter]
-"""Makes the reporter of one run from its directory and its name."""
+from charlm.comparison.arms import Arm
+from charlm.comparison.outcome import Outcome, read_outcome
+from charlm.comparison.plan import Plan, Run, threads_of_job
+from charlm.comparison.tuning import Candidate
+from charlm.comparison.workers import Announce, Task, run_tasks
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A comparison before it runs.
+class ArmOutcome:
+    """What came of one arm.
 
     Attributes:
-        config: what all runs share; depth, width and seed are each run's own.
-        arms: the depths.
-        seeds: one run of every arm each; equal seeds read the same text in the same order.
-        duration_s: expected for all runs together, validations left out.
-    """
-
-    config: Config
-    arms: list[Arm]
-    seeds: list[int]
-    duration_s: float
-
-
-@dataclass(frozen=True)
-class ArmRun:
-    """One arm under one seed, trained.
-
-    Attributes:
-        arm: the depth and width.
-        seed: of the initial weights and of dropout.
-        directory: the run directory.
-        result: what it reached.
-        curve: characters seen and validation loss in nats per character, at each validation.
+        arm: its depth and width.
+        trials: what each candidate reached, or None where its trial has not finished; in the order of the candidates.
+        chosen: the best candidate; None where no trial has finished.
+        runs: the runs that finished, by seed.
+        failures: of runs and trials that did not finish, by directory: why.
     """
 
     arm: Arm
-    seed: int
-    directory: Path
-    result: TrainingResult
-    curve: list[tuple[int, float]]
+    trials: list[Outcome | None] = field(default_factory=list)
+    chosen: Candidate | None = None
+    runs: dict[int, Outcome] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
 
 
-def plan_comparison(
-    config: Config, depths: Sequence[int], seeds: Sequence[int], budget: int | None, reporter: Reporter
-) -> Plan:
-    """Find the arms, and measure how long they will take.
+def run_comparison(plan: Plan, directory: Path, num_jobs: int, announce: Announce) -> dict[Path, str]:
+    """Train all that is not yet trained, and return why those runs failed that did.
 
     Args:
-        config: what all runs share.
-        depths: numbers of layers.
-        seeds: one run of every arm each.
-        budget: parameters of every arm; None for as many as the configured model has.
-        reporter: hears of the reading of the corpus.
-
-    Raises:
-        InputError: the corpus cannot be used, or the budget is too small.
-    """
-    corpus = load_corpus(config.data.path, config.data.level, reporter.read)
-    vocabulary_size, embed_size = len(corpus.vocabulary), config.model.embed_size
-    if budget is None:
-        model = Session(config, corpus).model
-        budget = sum(parameter.numel() for parameter in model.parameters())
-    arms = plan_arms(depths, budget, vocabulary_size, embed_size)
-    duration_s = sum(_expect_duration(configure_arm(config, arm, seeds[0]), corpus) for arm in arms) * len(seeds)
-    return Plan(config, arms, list(seeds), duration_s)
-
-
-def _expect_duration(config: Config, corpus: Corpus) -> float:
-    session = Session(config, corpus)
-    return config.train.max_steps * session.chars_per_step / measure_speed(session)
-
-
-def configure_arm(config: Config, arm: Arm, seed: int) -> Config:
-    """Return the configuration of one run of a comparison."""
-    sized = config.replace("model", num_layers=arm.num_layers, hidden_size=arm.hidden_size)
-    return sized.replace("train", seed=seed)
-
-
-def run_comparison(plan: Plan, directory: Path, make_reporter: MakeReporter) -> list[ArmRun]:
-    """Train every arm under every seed; runs that are there already go on where they stood.
-
-    Args:
-        plan: what to run.
+        plan: what to train.
         directory: where the run directories go.
-        make_reporter: makes the reporter of each run.
+        num_jobs: how many runs at a time.
+        announce: is told of each ending in a line.
 
     Raises:
-        InputError: a directory holds a run of another configuration.
-        StoppedError: a signal came; the state was saved.
-        CharlmError: a run failed.
+        StoppedError: a signal came; everything is saved.
     """
-    runs = []
-    for seed in plan.seeds:
-        for arm in plan.arms:
-            name = f"layers-{arm.num_layers}-hidden-{arm.hidden_size}-seed-{seed}"
-            config = configure_arm(plan.config, arm, seed)
-            result = train(config, directory / name, resume=True, reporter=make_reporter(directory / name, name))
-            runs.append(ArmRun(arm, seed, directory / name, result, _read_curve(directory / name, config)))
-    return runs
+    trials = [run for arm in plan.arms for run in plan.trials(arm)]
+    failures = _train(trials, directory, False, num_jobs, announce)
+    chosen = {arm: _choose(plan, arm, directory) for arm in plan.arms}
+    runs = [run for arm, candidate in chosen.items() if candidate for run in plan.runs(arm, candidate)]
+    return failures | _train(runs, directory, plan.config.data.test_frac > 0, num_jobs, announce)
 
 
-def _read_curve(directory: Path, config: Config) -> list[tuple[int, float]]:
-    chars_per_step = config.train.batch_size * config.train.seq_length
-    rows = RunDirectory(directory).read_rows()
-    return [(row["step"] * chars_per_step, row["loss_nats"]) for row in rows if row["split"] == "val"]
+def _train(runs: Sequence[Run], directory: Path, has_test: bool, num_jobs: int, announce: Announce) -> dict[Path, str]:
+    unfinished = {run.name: run for run in runs if read_outcome(directory / run.name) is None}  # each name once
+    num_threads = threads_of_job(num_jobs)
+    tasks = [
+        Task(run.config, directory / name, has_test, num_threads, num_jobs == 1) for name, run in unfinished.items()
+    ]
+    return run_tasks(tasks, num_jobs, announce)
+
+
+def _choose(plan: Plan, arm: Arm, directory: Path) -> Candidate | None:
+    """Return the candidate whose trial had the lowest validation loss; the configured one where nothing is tuned."""
+    if not plan.num_trials:
+        return plan.candidates[0]
+    outcomes = _read_trials(plan, arm, directory)
+    losses = {
+        candidate: outcome.val_loss_nats
+        for candidate, outcome in zip(plan.candidates, outcomes, strict=True)
+        if outcome is not None
+    }
+    return min(losses, key=losses.__getitem__) if losses else None
+
+
+def _read_trials(plan: Plan, arm: Arm, directory: Path) -> list[Outcome | None]:
+    return [read_outcome(directory / run.name) for run in plan.trials(arm)]
+
+
+def read_comparison(plan: Plan, directory: Path, failures: dict[Path, str]) -> list[ArmOutcome]:
+    """Return what came of each arm so far, by what lies in the run directories.
+
+    Args:
+        plan: what was to be trained.
+        directory: where the run directories are.
+        failures: why runs failed, as ``run_comparison`` told; others that are not finished are said to be that.
+    """
+    return [_read_arm(plan, arm, directory, failures) for arm in plan.arms]
+
+
+def _read_arm(plan: Plan, arm: Arm, directory: Path, failures: dict[Path, str]) -> ArmOutcome:
+    chosen = _choose(plan, arm, directory)
+    runs = plan.runs(arm, chosen) if chosen else []
+    outcomes = {run.config.train.seed: read_outcome(directory / run.name) for run in runs}
+    names = [run.name for run in [*plan.trials(arm), *runs] if read_outcome(directory / run.name) is None]
+    return ArmOutcome(
+        arm=arm,
+        trials=_read_trials(plan, arm, directory),
+        chosen=chosen,
+        runs={seed: outcome for seed, outcome in outcomes.items() if outcome},
+        failures={name: failures.get(directory / name, "not finished") for name in names},
+    )

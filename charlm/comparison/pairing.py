@@ -6,6 +6,7 @@ Symbols: n pairs, t Student's variable, ν its degrees of freedom.
 import math
 import statistics
 from dataclasses import dataclass
+from typing import Literal
 
 CONFIDENCE = 0.95
 
@@ -38,11 +39,11 @@ class PairedDifference:
         """The 95 % confidence interval of the mean gain, by Student's t; None for one seed."""
         if self.sd is None:
             return None
-        margin = _margin(self.sd, len(self.gains))
+        margin = confidence_margin(self.sd, len(self.gains))
         return self.mean - margin, self.mean + margin
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Literal["better", "worse", "undecided"]:
         """``better``, ``worse``, or ``undecided`` where the interval holds zero or there is none."""
         if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
             return "undecided"
@@ -53,11 +54,19 @@ class PairedDifference:
         """Seeds in all at which the interval would leave zero out, were mean and spread to stay; None if too many."""
         if self.sd is None or self.mean == 0:
             return None
-        sufficient = (n for n in range(len(self.gains), MAX_SEEDS + 1) if _margin(self.sd, n) < abs(self.mean))
+        sufficient = (
+            n for n in range(len(self.gains), MAX_SEEDS + 1) if confidence_margin(self.sd, n) < abs(self.mean)
+        )
         return next(sufficient, None)
 
 
-def _margin(sd: float, n: int) -> float:
+def confidence_margin(sd: float, n: int) -> float:
+    """Return how far the 95 % confidence interval of a mean reaches to either side, by Student's t.
+
+    Args:
+        sd: standard deviation of the values.
+        n: how many there are, at least 2.
+    """
     return student_quantile((1 + CONFIDENCE) / 2, n - 1) * sd / math.sqrt(n)
 
 

@@ -1,161 +1,160 @@
-"""What a comparison found: results.json, report.md and curves.png."""
+"""What a comparison found, in words and tables: report.md, which reads well on a terminal too."""
 
-import json
-import math
-import platform
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import matplotlib as mpl
-import torch
-from matplotlib.figure import Figure
 
 from charlm.atomic import write_atomically
-from charlm.comparison.arms import COUNTED, Arm
-from charlm.comparison.experiment import ArmRun, Plan
-from charlm.comparison.pairing import PairedDifference
+from charlm.comparison.arms import UNITS
+from charlm.comparison.experiment import ArmOutcome
+from charlm.comparison.figures import draw_curves, draw_depths
+from charlm.comparison.plan import Plan
+from charlm.comparison.results import ArmFindings, Difference, Group, Results, summarize
+from charlm.config.yaml_source import write_yaml
 
-Results = dict[str, Any]
+NOTHING = "–"
+"""In a table, what is not there."""
 
 
-def write_report(plan: Plan, runs: Sequence[ArmRun], directory: Path) -> str:
-    """Write results.json, report.md and curves.png, and return the report.
+def write_report(plan: Plan, outcomes: Sequence[ArmOutcome], directory: Path, command: str) -> str:
+    """Write results.json, report.md, curves.png and depth.png, and return the report.
+
+    Args:
+        plan: what was to be trained.
+        outcomes: what came of each arm.
+        directory: where the files go.
+        command: what was run, as a person would type it.
 
     Raises:
         CharlmError: a file cannot be written.
     """
-    results = summarize(plan, runs)
+    results = summarize(plan, outcomes, command)
     report = format_report(results)
-    write_atomically(directory / "results.json", (json.dumps(results, indent=2) + "\n").encode())
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / "results.json", (results.model_dump_json(indent=2) + "\n").encode())
     write_atomically(directory / "report.md", report.encode())
-    draw_curves(plan.arms, runs, directory / "curves.png")
+    write_atomically(directory / "curves.png", draw_curves(results))
+    write_atomically(directory / "depth.png", draw_depths(results))
     return report
 
 
-def summarize(plan: Plan, runs: Sequence[ArmRun]) -> Results:
-    """Return the findings as plain values: the arms with their runs, and the differences paired by seed."""
-    arms = [_summarize_arm(arm, [run for run in runs if run.arm == arm]) for arm in plan.arms]
-    return {
-        "counted": COUNTED,
-        "budget": plan.arms[0].budget,
-        "num_chars": runs[0].result.num_chars,
-        "seeds": plan.seeds,
-        "arms": arms,
-        "differences": [_difference(plan.arms[0], arm, runs) for arm in plan.arms[1:]],
-        "baselines_bits": runs[0].result.baselines_bits,
-        "config": plan.config.model_dump(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-
-
-def _summarize_arm(arm: Arm, runs: Sequence[ArmRun]) -> Results:
-    losses = [run.result.best_loss_nats for run in runs]
-    return {
-        "num_layers": arm.num_layers,
-        "hidden_size": arm.hidden_size,
-        "num_parameters": arm.num_parameters,
-        "mismatch": arm.mismatch,
-        "mean_loss_nats": statistics.fmean(losses),
-        "sd_loss_nats": statistics.stdev(losses) if len(losses) > 1 else None,
-        "runs": [
-            {
-                "seed": run.seed,
-                "directory": run.directory.name,
-                "best_loss_nats": run.result.best_loss_nats,
-                "best_step": run.result.best_step,
-                "last_loss_nats": run.result.last_loss_nats,
-                "elapsed_s": run.result.elapsed_s,
-                "curve": run.curve,
-            }
-            for run in runs
-        ],
-    }
-
-
-def _difference(first: Arm, second: Arm, runs: Sequence[ArmRun]) -> Results:
-    """Return how much lower the second arm's loss is than the first's, seed by seed."""
-    losses = {(run.arm, run.seed): run.result.best_loss_nats for run in runs}
-    seeds = sorted({run.seed for run in runs})
-    difference = PairedDifference(tuple(losses[first, seed] - losses[second, seed] for seed in seeds))
-    return {
-        "from_layers": first.num_layers,
-        "to_layers": second.num_layers,
-        "gains_nats": difference.gains,
-        "mean_gain_nats": difference.mean,
-        "sd_gain_nats": difference.sd,
-        "interval_95_nats": difference.interval,
-        "verdict": difference.verdict,
-        "num_seeds_to_decide": difference.num_seeds_to_decide,
-    }
-
-
 def format_report(results: Results) -> str:
-    """Return the findings as Markdown that reads well on a terminal too."""
-    num_seeds = len(results["seeds"])
-    lines = [
-        "# Depths at an equal number of parameters",
-        "",
-        f"Corpus {results['config']['data']['path']}, {results['num_chars']:,} characters seen by every run, "
-        f"seeds {', '.join(map(str, results['seeds']))}.",
-        f"Budget {results['budget']:,} parameters; counted is {results['counted']}.",
-        "",
-        "| layers | width | parameters | off budget | val loss, nats | sd | bits | perplexity | time |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    """Return the findings as Markdown."""
+    parts = [
+        f"# Depths matched by {results.match}",
+        _describe_setting(results),
+        *(_format_group(results, group) for group in results.groups),
+        "## The arms by part",
+        _format_parts(results),
+        *_format_failures(results),
+        "## How it was run",
+        f"    {results.command}",
+        ", ".join(f"{name} {version}" for name, version in results.versions.items())
+        + ". The configuration, in which depth, width and seed are each run's own:",
+        "```yaml\n" + write_yaml(results.config) + "```",
     ]
-    for arm in results["arms"]:
-        loss = arm["mean_loss_nats"]
-        elapsed_s = statistics.fmean(run["elapsed_s"] for run in arm["runs"])
-        lines.append(
-            f"| {arm['num_layers']} | {arm['hidden_size']} | {arm['num_parameters']:,} | {arm['mismatch']:+.2%} "
-            f"| {loss:.4f} | {_format_sd(arm['sd_loss_nats'])} | {loss / math.log(2):.4f} | {math.exp(loss):.3f} "
-            f"| {elapsed_s:.0f} s |"
-        )
-    lines += ["", "Loss is the exact validation loss of the best checkpoint, the mean over seeds.", ""]
-    lines += [_describe_difference(difference) for difference in results["differences"]]
-    if num_seeds < 2:
-        lines += ["", "One seed tells nothing about chance: nothing can be concluded from these differences."]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
-def _describe_difference(difference: Results) -> str:
-    gain, interval = difference["mean_gain_nats"], difference["interval_95_nats"]
-    line = f"- {difference['to_layers']} layers against {difference['from_layers']}: loss lower by {gain:+.4f} nats"
+def _describe_setting(results: Results) -> str:
+    settings = results.config["train"], results.config["model"]
+    tuning = (
+        f"Learning rate and dropout were tuned for each arm, the best of {results.num_trials} trials by validation "
+        "under a seed that no run has; every arm tried the same."
+        if results.num_trials
+        else f"Nothing was tuned: every arm has learning rate {settings[0]['learning_rate']:g} and dropout "
+        f"{settings[1]['dropout']:g}, which may suit one depth better than another (--tune)."
+    )
+    part = {"test": "test part, measured once, at the end,", "val": "validation part"}[results.loss]
+    seeds = ", ".join(map(str, results.seeds))
+    lines = [
+        f"Corpus {results.config['data']['path']}; every run trains on {results.num_chars:,} characters, the same in "
+        f"the same order; seeds {seeds}. {tuning}",
+        f"Loss is that of the {part} on the weights with the lowest validation loss, mean and standard deviation (sd) "
+        "over seeds. Differences are paired by seed, with 95 % intervals by Student's t.",
+    ]
+    if len(results.seeds) < 2:
+        lines.append("**One seed tells nothing about chance: nothing can be concluded from these differences.**")
+    return "\n\n".join(lines)
+
+
+def _format_group(results: Results, group: Group) -> str:
+    unit = UNITS[results.match]
+    titles = ["layers", "width", "parameters", "off budget", "rate", "dropout", f"{results.loss} loss, nats", "sd"]
+    titles += ["bits", "perplexity", "val loss", "characters/s", "time, s"]
+    table = _format_table(titles, [_format_arm(arm) for arm in group.arms])
+    verdicts = "\n".join(_describe_difference(difference) for difference in group.differences)
+    return "\n\n".join([f"## {group.budget:,} {unit}", table, verdicts or "No two depths share a finished seed."])
+
+
+def _format_arm(arm: ArmFindings) -> list[str]:
+    def mean(values: Sequence[float], spec: str) -> str:
+        return format(statistics.fmean(values), spec) if values else NOTHING
+
+    def show(value: float | None, spec: str) -> str:
+        return NOTHING if value is None else format(value, spec)
+
+    return [
+        f"{arm.num_layers}",
+        f"{arm.hidden_size:,}",
+        f"{arm.num_parameters:,}",
+        f"{arm.mismatch:+.2%}",
+        show(arm.learning_rate, "g"),
+        show(arm.dropout, "g"),
+        show(arm.mean_loss_nats, ".4f"),
+        show(arm.sd_loss_nats, ".4f"),
+        show(arm.mean_bits, ".4f"),
+        show(arm.perplexity, ".3f"),
+        mean([run.val_loss_nats for run in arm.runs], ".4f"),
+        mean([run.chars_per_s for run in arm.runs], ",.0f"),
+        mean([run.elapsed_s for run in arm.runs], ",.0f"),
+    ]
+
+
+def _describe_difference(difference: Difference) -> str:
+    first, second = _count_layers(difference.from_layers), _count_layers(difference.to_layers)
+    gain, interval = difference.mean_gain_nats, difference.interval_nats
     if interval is None:
-        return f"{line}."
-    line += f", 95 % interval {interval[0]:+.4f} to {interval[1]:+.4f} (Student's t, paired by seed): "
-    if difference["verdict"] != "undecided":
-        return f"{line}{difference['verdict']}."
-    needed = difference["num_seeds_to_decide"]
-    return f"{line}undecided; " + (
-        f"about {needed} seeds would decide it." if needed else "no number of seeds in sight."
+        return f"- {second} against {first}: gain {gain:+.4f} nats under one seed, which decides nothing."
+    between = f"95 % interval {interval[0]:+.4f} to {interval[1]:+.4f}, {len(difference.seeds)} seeds"
+    if difference.verdict == "undecided":
+        more = (difference.num_seeds_to_decide or 0) - len(difference.seeds)
+        what = f"about {more} more {'seed' if more == 1 else 'seeds'}" if more > 0 else "no number of seeds in sight"
+        return f"- **Undecided**: {second} against {first}, gain {gain:+.4f} nats ({between}); {what} would decide it."
+    is_better = difference.verdict == "better"
+    word = "lower" if is_better else "higher"
+    return (
+        f"- {second} **{'beat' if is_better else 'lose to'}** {first}: loss {word} by {abs(gain):.4f} nats ({between})."
     )
 
 
-def _format_sd(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+def _count_layers(num_layers: int) -> str:
+    return "1 layer" if num_layers == 1 else f"{num_layers} layers"
 
 
-def draw_curves(arms: Sequence[Arm], runs: Sequence[ArmRun], path: Path) -> None:
-    """Draw validation loss against characters seen: a line a run, a colour a depth.
+def _format_parts(results: Results) -> str:
+    titles = ["budget", "layers", "width", "embedding", "LSTM layers", "output", "multiply-adds a character"]
+    rows = [
+        [f"{count:,}" for count in (group.budget, arm.num_layers, arm.hidden_size, *arm.parameters.values())]
+        + [f"{arm.num_products:,}"]
+        for group in results.groups
+        for arm in group.arms
+    ]
+    return _format_table(titles, rows)
 
-    Raises:
-        CharlmError: the file cannot be written.
-    """
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    colors = mpl.colormaps["viridis"].resampled(len(arms) + 1)
-    for index, arm in enumerate(arms):
-        label = f"{arm.num_layers} x {arm.hidden_size} ({arm.num_parameters:,} parameters)"
-        for run in (run for run in runs if run.arm == arm):
-            num_chars, losses = zip(*run.curve, strict=True)
-            axes.plot([n / 1e6 for n in num_chars], losses, color=colors(index), marker=".", label=label, linewidth=1)
-            label = "_same"  # one entry in the legend for all seeds
-    axes.set_xlabel("characters seen, millions")
-    axes.set_ylabel("validation loss, nats per character")
-    axes.legend(title="layers x width")
-    axes.grid(alpha=0.3)
-    unfinished = path.with_name(f".{path.name}")
-    figure.savefig(unfinished, format="png", dpi=150)
-    unfinished.replace(path)
+
+def _format_failures(results: Results) -> list[str]:
+    failures = [
+        f"- {name}: {reason}" for group in results.groups for arm in group.arms for name, reason in arm.failures.items()
+    ]
+    return ["## What did not finish", "\n".join(failures)] if failures else []
+
+
+def _format_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table of right-aligned columns, padded so that it stands straight on a terminal."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    rule = [f"{'-' * (width - 1)}:" for width in widths]
+    return "\n".join(
+        "| " + " | ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in [titles, rule, *rows]
+    )

@@ -1,0 +1,96 @@
+"""What a comparison found, in pictures: curves.png and depth.png."""
+
+import io
+import statistics
+from collections.abc import Sequence
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+from charlm.comparison.arms import UNITS
+from charlm.comparison.pairing import confidence_margin
+from charlm.comparison.results import ArmFindings, Results
+
+COLORS = mpl.colormaps["tab10"]
+
+
+def draw_curves(results: Results) -> bytes:
+    """Return a PNG of validation loss against characters and against time.
+
+    A row for each budget, a colour for each depth: the mean over seeds as a line, from the lowest to the highest as a
+    band.
+    """
+    groups = results.groups
+    figure = Figure(figsize=(11, 1 + 3.6 * len(groups)), layout="constrained")
+    rows = figure.subplots(len(groups), 2, squeeze=False, sharey="row")
+    for (by_chars, by_time), group in zip(rows, groups, strict=True):
+        for arm in (arm for arm in group.arms if arm.runs):
+            label = f"{arm.num_layers} x {arm.hidden_size}"
+            color = COLORS(arm.num_layers % 10)
+            curves = [run.curve for run in arm.runs]
+            losses = list(zip(*(curve.loss_nats for curve in curves), strict=True))
+            num_chars = [count / 1e6 for count in curves[0].num_chars]
+            elapsed_s = [statistics.fmean(times) for times in zip(*(curve.elapsed_s for curve in curves), strict=True)]
+            _draw_band(by_chars, num_chars, losses, label, color)
+            _draw_band(by_time, elapsed_s, losses, label, color)
+        by_chars.set(
+            title=f"{group.budget:,} {UNITS[results.match]}",
+            xlabel="characters trained on, millions",
+            ylabel="validation loss, nats per character",
+        )
+        by_time.set(xlabel="time, seconds, mean over seeds")
+        if any(arm.runs for arm in group.arms):
+            by_chars.legend(title="layers x width")
+        for axes in (by_chars, by_time):
+            axes.grid(alpha=0.3)
+    return _render(figure)
+
+
+def _draw_band(axes: Axes, x: Sequence[float], losses: Sequence[Sequence[float]], label: str, color: object) -> None:
+    axes.plot(x, [statistics.fmean(values) for values in losses], color=color, marker=".", linewidth=1.2, label=label)
+    axes.fill_between(x, [min(values) for values in losses], [max(values) for values in losses], color=color, alpha=0.2)
+
+
+def draw_depths(results: Results) -> bytes:
+    """Return a PNG of loss against parameters, a line for each depth, with 95 % intervals of the mean over seeds."""
+    figure = Figure(figsize=(7.5, 5), layout="constrained")
+    axes = figure.subplots()
+    by_depth: dict[int, list[ArmFindings]] = {}
+    for arm in (arm for group in results.groups for arm in group.arms if arm.mean_loss_nats is not None):
+        by_depth.setdefault(arm.num_layers, []).append(arm)
+    for num_layers, arms in sorted(by_depth.items()):
+        axes.errorbar(
+            [arm.num_parameters for arm in arms],
+            [arm.mean_loss_nats for arm in arms if arm.mean_loss_nats is not None],
+            yerr=[confidence_margin(arm.sd_loss_nats, len(arm.runs)) if arm.sd_loss_nats else 0.0 for arm in arms],
+            color=COLORS(num_layers % 10),
+            marker="o",
+            markersize=4,
+            capsize=4,
+            linewidth=1.2,
+            label=_count_layers(arms[0]),
+        )
+    axes.set_xscale("log")
+    counts = [arm.num_parameters for arms in by_depth.values() for arm in arms] or [1]
+    axes.set_xlim(min(counts) / 1.3, max(counts) * 1.3)  # arms of one budget stand close together, as they are
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set(xlabel="parameters", ylabel=f"{results.loss} loss, nats per character")
+    axes.set_title(f"matched by {results.match}; bars are 95 % intervals over {len(results.seeds)} seeds", fontsize=10)
+    axes.grid(alpha=0.3)
+    if by_depth:
+        axes.legend()
+    return _render(figure)
+
+
+def _count_layers(arm: ArmFindings) -> str:
+    return "1 layer" if arm.num_layers == 1 else f"{arm.num_layers} layers"
+
+
+def _render(figure: Figure) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=130)
+    return picture.getvalue()

@@ -1,0 +1,96 @@
+"""What one run of a comparison reached: outcome.json in its directory, written once all of it is there."""
+
+import statistics
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from charlm.atomic import write_atomically
+from charlm.config import Config
+from charlm.reporter import Reporter
+from charlm.run_directory import Row, RunDirectory
+from charlm.trained import load
+from charlm.training import train
+
+FILE_NAME = "outcome.json"
+
+
+class Finding(BaseModel):
+    """A part of what a comparison found."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Curve(Finding):
+    """The validations of a run, one entry each in three lists."""
+
+    num_chars: list[int] = Field(description="Characters trained on before the validation.")
+    elapsed_s: list[float] = Field(description="Seconds since the run began, validations included.")
+    loss_nats: list[float] = Field(description="Validation loss, nats per character.")
+
+
+class Outcome(Finding):
+    """One finished run."""
+
+    directory: str = Field(description="Name of the run directory.")
+    seed: int = Field(description="Of the initial weights and of dropout.")
+    val_loss_nats: float = Field(description="Lowest validation loss, nats per character.")
+    test_loss_nats: float | None = Field(
+        description="Loss of the test part on the weights with the lowest validation loss, measured once at the end; "
+        "null where there is no test part, and in trials."
+    )
+    best_step: int = Field(description="Step at which the validation loss was lowest.")
+    num_chars: int = Field(description="Characters trained on, repetitions counted.")
+    elapsed_s: float = Field(description="Seconds that the run took, validations included, interruptions left out.")
+    chars_per_s: float = Field(description="Median speed of training, validations left out.")
+    baselines_bits: dict[str, float] = Field(description="Bits per character of simple predictors on the val part.")
+    curve: Curve
+
+
+def train_to_outcome(config: Config, directory: Path, has_test: bool, reporter: Reporter) -> Outcome:
+    """Train a run, or go on with it, and write down what it reached.
+
+    Args:
+        config: of the run.
+        directory: the run directory.
+        has_test: whether to measure the test part too.
+        reporter: hears of the progress.
+
+    Raises:
+        StoppedError: a signal came; the state was saved.
+        CharlmError: the run failed.
+    """
+    result = train(config, directory, resume=True, reporter=reporter)
+    best = load(directory, config.train.device) if has_test else None
+    rows = RunDirectory(directory).read_rows()
+    outcome = Outcome(
+        directory=directory.name,
+        seed=config.train.seed,
+        val_loss_nats=result.best_loss_nats,
+        test_loss_nats=best.evaluate_split("test").loss_nats if best else None,
+        best_step=result.best_step,
+        num_chars=result.num_chars,
+        elapsed_s=result.elapsed_s,
+        chars_per_s=statistics.median(row["chars_per_s"] for row in rows if row["split"] == "train"),
+        baselines_bits=result.baselines_bits,
+        curve=_trace(rows, config.train.batch_size * config.train.seq_length),
+    )
+    write_atomically(directory / FILE_NAME, (outcome.model_dump_json(indent=2) + "\n").encode())
+    return outcome
+
+
+def _trace(rows: list[Row], chars_per_step: int) -> Curve:
+    validations = [row for row in rows if row["split"] == "val"]
+    return Curve(
+        num_chars=[row["step"] * chars_per_step for row in validations],
+        elapsed_s=[row["elapsed_s"] for row in validations],
+        loss_nats=[row["loss_nats"] for row in validations],
+    )
+
+
+def read_outcome(directory: Path) -> Outcome | None:
+    """Return what a run reached, or None where it has not finished or what it wrote is damaged."""
+    try:
+        return Outcome.model_validate_json((directory / FILE_NAME).read_bytes())
+    except (OSError, ValidationError):
+        return None

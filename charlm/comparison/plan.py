@@ -1,0 +1,140 @@
+"""A comparison before it runs: its arms, its trials, its runs, and how long they will take."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from charlm.comparison.arms import Arm, Match, plan_arms
+from charlm.comparison.tuning import Candidate, draw_candidates, tuning_seed
+from charlm.config import Config
+from charlm.dry_run import measure_speed
+from charlm.reporter import Reporter
+from charlm.session import Session
+from charlm.text.corpus import Corpus, load_corpus
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of an arm, an ordinary run directory.
+
+    Attributes:
+        name: of its directory; it changes with the configuration and with the text, so that a run of another
+            configuration is never taken for this one.
+        arm: the depth and width.
+        config: of this run alone.
+    """
+
+    name: str
+    arm: Arm
+    config: Config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, and how.
+
+    Attributes:
+        config: what all runs share; depth, width and seed are each run's own, and what is tuned.
+        corpus_digest: of the text.
+        arms: the depths at each budget.
+        seeds: one run of every arm each; equal seeds read the same text in the same order.
+        num_trials: candidates of the learning rate and the dropout tried for each arm; 0 for no tuning.
+    """
+
+    config: Config
+    corpus_digest: str
+    arms: list[Arm]
+    seeds: list[int]
+    num_trials: int
+
+    def take_share(self, index: int, count: int) -> "Plan":
+        """Return the plan of one of several shares of the arms, which are dealt out in turn.
+
+        Args:
+            index: of the share, 1 to count.
+            count: how many shares there are.
+        """
+        return replace(self, arms=self.arms[index - 1 :: count])
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """What each arm chooses from by its trials; with no tuning, the configured values alone."""
+        return draw_candidates(self.config, max(1, self.num_trials))
+
+    def trials(self, arm: Arm) -> list[Run]:
+        """Return the trainings that tune an arm, one for each candidate; none where nothing is tuned."""
+        seed = tuning_seed(self.seeds)
+        return [self._run(arm, candidate, seed) for candidate in self.candidates] if self.num_trials else []
+
+    def runs(self, arm: Arm, candidate: Candidate) -> list[Run]:
+        """Return the trainings of an arm that count, one for each seed."""
+        return [self._run(arm, candidate, seed) for seed in self.seeds]
+
+    def _run(self, arm: Arm, candidate: Candidate, seed: int) -> Run:
+        sized = self.config.replace("model", num_layers=arm.num_layers, hidden_size=arm.hidden_size)
+        config = candidate.apply(sized).replace("train", seed=seed)
+        identity = hashlib.sha256((config.to_yaml() + self.corpus_digest).encode()).hexdigest()[:8]
+        return Run(f"{arm.num_layers}x{arm.hidden_size}-seed-{seed}-{identity}", arm, config)
+
+    @property
+    def num_runs(self) -> int:
+        """How many trainings there are, those of the trials among them."""
+        return len(self.arms) * (len(self.seeds) + self.num_trials)
+
+
+def plan_comparison(
+    config: Config,
+    depths: Sequence[int],
+    seeds: Sequence[int],
+    match: Match,
+    budgets: Sequence[int],
+    num_trials: int,
+    reporter: Reporter,
+) -> Plan:
+    """Find the arms.
+
+    Args:
+        config: what all runs share.
+        depths: numbers of layers.
+        seeds: one run of every arm each.
+        match: what all arms have the same of.
+        budgets: how much of it, each a comparison of its own; none for as much as the configured model has.
+        num_trials: candidates to tune each arm with; 0 for none.
+        reporter: hears of the reading of the corpus.
+
+    Raises:
+        InputError: the corpus cannot be used, or a budget is too small.
+    """
+    corpus = load_corpus(config.data.path, config.data.level, reporter.read)
+    vocabulary_size, model = len(corpus.vocabulary), config.model
+    configured = Arm(model.num_layers, model.hidden_size, vocabulary_size, model.embed_size, match, 1)
+    arms = plan_arms(depths, match, budgets or [configured.size], vocabulary_size, model.embed_size)
+    Session(config, corpus)  # a corpus or a device that no run could use is known before any begins
+    return Plan(config, corpus.digest, arms, list(seeds), num_trials)
+
+
+def expect_duration(plan: Plan, num_jobs: int) -> float:
+    """Return the seconds that all trainings will take, by a few steps of each arm; validations are left out.
+
+    Args:
+        plan: what is to be trained.
+        num_jobs: how many are trained side by side.
+    """
+    corpus = load_corpus(plan.config.data.path, plan.config.data.level)
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(threads_of_job(num_jobs))
+    duration_s = sum(_expect_duration(plan.runs(arm, plan.candidates[0])[0].config, corpus) for arm in plan.arms)
+    torch.set_num_threads(num_threads)
+    return duration_s * (len(plan.seeds) + plan.num_trials) / num_jobs
+
+
+def _expect_duration(config: Config, corpus: Corpus) -> float:
+    session = Session(config, corpus)
+    return config.train.max_steps * session.chars_per_step / measure_speed(session)
+
+
+def threads_of_job(num_jobs: int) -> int:
+    """Return how many threads each of so many trainings has, at least 1."""
+    return max(1, torch.get_num_threads() // num_jobs)

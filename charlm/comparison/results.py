@@ -1,0 +1,194 @@
+"""The findings of a comparison as values: what results.json holds, and how it follows from the runs.
+
+The schema of the file, with the meaning of every value, is docs/results.schema.json.
+"""
+
+import math
+import platform
+import statistics
+from collections.abc import Sequence
+from itertools import combinations, groupby
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from charlm.comparison.arms import Arm, Match
+from charlm.comparison.experiment import ArmOutcome
+from charlm.comparison.outcome import Finding, Outcome
+from charlm.comparison.pairing import CONFIDENCE, PairedDifference
+from charlm.comparison.plan import Plan
+from charlm.comparison.tuning import Candidate
+
+Loss = Literal["test", "val"]
+
+
+class Trial(Finding):
+    """One candidate of an arm's tuning."""
+
+    learning_rate: float = Field(description="train.learning_rate of the trial.")
+    dropout: float = Field(description="model.dropout of the trial.")
+    val_loss_nats: float | None = Field(description="Lowest validation loss; null where the trial did not finish.")
+
+
+class ArmFindings(Finding):
+    """One depth at one budget."""
+
+    num_layers: int = Field(description="LSTM layers.")
+    hidden_size: int = Field(description="Width of every layer, the one that comes closest to the budget.")
+    parameters: dict[str, int] = Field(description="Trained parameters of each part.")
+    num_parameters: int = Field(description="Trained parameters of all parts.")
+    num_products: int = Field(description="Multiply-adds of one character on the way forward.")
+    mismatch: float = Field(description="How far the arm is from the budget, as a share of it; positive above.")
+    learning_rate: float | None = Field(description="What the runs trained with; null where no trial finished.")
+    dropout: float | None = Field(description="What the runs trained with; null where no trial finished.")
+    trials: list[Trial] = Field(description="What the tuning tried; empty without tuning.")
+    runs: list[Outcome] = Field(description="The finished runs, one for each seed.")
+    failures: dict[str, str] = Field(description="Why a run or trial did not finish, by the name of its directory.")
+    mean_loss_nats: float | None = Field(description="Mean over the runs; null where there are none.")
+    sd_loss_nats: float | None = Field(description="Standard deviation over the runs; null for fewer than two.")
+    mean_bits: float | None = Field(description="The mean loss in bits per character, or per byte in byte mode.")
+    perplexity: float | None = Field(description="e to the mean loss.")
+
+
+class Difference(Finding):
+    """How much lower the loss of one depth is than that of another with the same budget, paired by seed."""
+
+    from_layers: int = Field(description="The depth that the other is held against.")
+    to_layers: int = Field(description="The other depth.")
+    seeds: list[int] = Field(description="The seeds under which both finished.")
+    gains_nats: list[float] = Field(description="Loss of the first minus loss of the other, one for each seed.")
+    mean_gain_nats: float = Field(description="Their mean; positive where the other depth is better.")
+    sd_gain_nats: float | None = Field(description="Their standard deviation; null for one seed.")
+    interval_nats: tuple[float, float] | None = Field(
+        description="Confidence interval of the mean by Student's t; null for one seed."
+    )
+    verdict: Literal["better", "worse", "undecided"] = Field(description="Of the other depth.")
+    num_seeds_to_decide: int | None = Field(
+        description="Seeds at which the interval would leave zero out, were mean and spread to stay; null if none in "
+        "sight."
+    )
+
+
+class Group(Finding):
+    """The depths at one budget."""
+
+    budget: int = Field(description="How much of what is matched was asked for.")
+    arms: list[ArmFindings]
+    differences: list[Difference] = Field(description="Of every pair of depths that share a seed.")
+
+
+class Results(Finding):
+    """All that a comparison found."""
+
+    version: Literal[1] = Field(1, description="Of this layout.")
+    command: str = Field(description="What was run.")
+    match: Match = Field(description="What all depths of a group have the same of.")
+    loss: Loss = Field(description="The part of the text whose loss is compared, on the best weights by validation.")
+    confidence: float = Field(CONFIDENCE, description="Of the intervals.")
+    seeds: list[int] = Field(description="Every arm is trained once under each.")
+    num_trials: int = Field(description="Candidates that each arm was tuned with; 0 for none.")
+    num_chars: int = Field(description="Characters that every run trains on, repetitions counted.")
+    baselines_bits: dict[str, float] = Field(description="Bits per character of simple predictors on the val part.")
+    groups: list[Group]
+    config: dict[str, Any] = Field(description="What all runs share.")
+    corpus_digest: str = Field(description="SHA-256 of the text, its name left out.")
+    versions: dict[str, str] = Field(description="Of Python, of torch, and what processor it sees.")
+
+
+def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Results:
+    """Return the findings of the runs that are there.
+
+    Args:
+        plan: what was to be trained.
+        outcomes: what came of each arm.
+        command: what was run, as a person would type it.
+    """
+    loss: Loss = "test" if plan.config.data.test_frac > 0 else "val"
+    finished = [run for outcome in outcomes for run in outcome.runs.values()]
+    settings = plan.config.train
+    return Results(
+        command=command,
+        match=plan.arms[0].match,
+        loss=loss,
+        seeds=plan.seeds,
+        num_trials=plan.num_trials,
+        num_chars=settings.max_steps * settings.batch_size * settings.seq_length,
+        baselines_bits=finished[0].baselines_bits if finished else {},
+        groups=[
+            _summarize_group(budget, list(group), plan.candidates, loss)
+            for budget, group in groupby(outcomes, lambda outcome: outcome.arm.budget)
+        ],
+        config=plan.config.model_dump(),
+        corpus_digest=plan.corpus_digest,
+        versions={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        },
+    )
+
+
+def _summarize_group(budget: int, outcomes: Sequence[ArmOutcome], candidates: Sequence[Candidate], loss: Loss) -> Group:
+    pairs = [_compare(first, second, loss) for first, second in combinations(outcomes, 2)]
+    return Group(
+        budget=budget,
+        arms=[_summarize_arm(outcome, candidates, loss) for outcome in outcomes],
+        differences=[difference for difference in pairs if difference],
+    )
+
+
+def _summarize_arm(outcome: ArmOutcome, candidates: Sequence[Candidate], loss: Loss) -> ArmFindings:
+    arm: Arm = outcome.arm
+    losses = list(_losses(outcome, loss).values())
+    mean = statistics.fmean(losses) if losses else None
+    return ArmFindings(
+        num_layers=arm.num_layers,
+        hidden_size=arm.hidden_size,
+        parameters=arm.parts,
+        num_parameters=arm.num_parameters,
+        num_products=arm.num_products,
+        mismatch=arm.mismatch,
+        learning_rate=outcome.chosen.learning_rate if outcome.chosen else None,
+        dropout=outcome.chosen.dropout if outcome.chosen else None,
+        trials=[
+            Trial(
+                learning_rate=candidate.learning_rate,
+                dropout=candidate.dropout,
+                val_loss_nats=trial.val_loss_nats if trial else None,
+            )
+            for candidate, trial in zip(candidates, outcome.trials, strict=False)  # no trials where nothing is tuned
+        ],
+        runs=list(outcome.runs.values()),
+        failures=outcome.failures,
+        mean_loss_nats=mean,
+        sd_loss_nats=statistics.stdev(losses) if len(losses) > 1 else None,
+        mean_bits=mean / math.log(2) if mean is not None else None,
+        perplexity=math.exp(mean) if mean is not None else None,
+    )
+
+
+def _losses(outcome: ArmOutcome, loss: Loss) -> dict[int, float]:
+    """Return the losses that are compared, by seed."""
+    losses = {seed: run.test_loss_nats if loss == "test" else run.val_loss_nats for seed, run in outcome.runs.items()}
+    return {seed: value for seed, value in losses.items() if value is not None}
+
+
+def _compare(first: ArmOutcome, second: ArmOutcome, loss: Loss) -> Difference | None:
+    """Return how much lower the second arm's loss is, or None where the two share no seed."""
+    losses, others = _losses(first, loss), _losses(second, loss)
+    seeds = sorted(losses.keys() & others.keys())
+    if not seeds:
+        return None
+    difference = PairedDifference(tuple(losses[seed] - others[seed] for seed in seeds))
+    return Difference(
+        from_layers=first.arm.num_layers,
+        to_layers=second.arm.num_layers,
+        seeds=seeds,
+        gains_nats=list(difference.gains),
+        mean_gain_nats=difference.mean,
+        sd_gain_nats=difference.sd,
+        interval_nats=difference.interval,
+        verdict=difference.verdict,
+        num_seeds_to_decide=difference.num_seeds_to_decide,
+    )
