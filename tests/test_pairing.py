@@ -1,11 +1,17 @@
 """The statistics of paired differences, against SciPy's on the same numbers."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from charlm.comparison.pairing import PairedDifference, student_quantile
+from charlm.config import Config
+from charlm.evaluation import evaluate
+from charlm.session import Session
+from charlm.text.corpus import Corpus, load_corpus
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 5, 9, 30, 99, 500])
@@ -61,3 +67,24 @@ def test_same_arm_is_rarely_told_apart() -> None:
     samples = stats.norm.rvs(size=(2000, 5), random_state=1)
     decided = sum(PairedDifference(tuple(gains)).verdict != "undecided" for gains in samples.tolist())
     assert 70 <= decided <= 130
+
+
+def test_arm_is_rarely_better_than_itself(config: Config) -> None:
+    """One arm against itself under other seeds, trained for real: told apart about as often as the intervals allow."""
+    corpus = load_corpus(config.data.path, config.data.level)
+    losses = [train_briefly(config.replace("train", seed=seed, max_steps=8), corpus) for seed in range(60)]
+    random, decided = Random(1), 0
+    for _ in range(1000):
+        drawn = random.sample(losses, 10)
+        gains = tuple(one - other for one, other in zip(drawn[:5], drawn[5:], strict=True))
+        decided += PairedDifference(gains).verdict != "undecided"
+
+    assert 25 <= decided <= 80
+
+
+def train_briefly(config: Config, corpus: Corpus) -> float:
+    """Return the validation loss after all steps of a training that writes nothing."""
+    session = Session(config, corpus)
+    while not session.is_finished:
+        session.take_step()
+    return evaluate(session.model, session.splits.val).loss_nats
