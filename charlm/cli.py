@@ -100,7 +100,7 @@ def sample(
     text = _read_prompt(prompt, prompt_file)
     sampling = Sampling(0.0 if greedy else temperature, top_k, top_p)
     seed = int.from_bytes(os.urandom(4)) if seed is None else seed
-    trained = load(run, device)
+    trained = load(run, device, _warn)
     if num_samples == 1:
         for piece in trained.stream(text, length or None, sampling, seed, stop, on_unknown):
             click.echo(piece, nl=False)
@@ -124,7 +124,7 @@ def evaluate(run: Path, split: str, text: str | None, windowed: int | None, as_j
     from charlm.tables import format_evaluation
     from charlm.trained import load
 
-    trained = load(run, device)
+    trained = load(run, device, _warn)
     num_unknown = 0
     if text is None:
         evaluation = trained.evaluate_split(split, windowed)
@@ -165,6 +165,10 @@ def compare_layers(
     runs = run_comparison(plan, out, Monitor)
     click.echo(write_report(plan, runs, out), nl=False)
     click.echo(f"\nWrote results.json, report.md and curves.png to {out}.", err=True)
+
+
+def _warn(message: str) -> None:
+    click.echo(f"warning: {message}", err=True)
 
 
 def _parse_numbers(option: str, text: str, least: int) -> list[int]:
