@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from charlm.checkpoint import Checkpoint, load_checkpoint
 from charlm.device import choose_device
 from charlm.errors import InputError
@@ -15,11 +13,9 @@ from charlm.model import CharLM
 from charlm.run_directory import RunDirectory
 from charlm.sampling import Sampling, encode_prompt, generate, sample_texts, stream_text
 from charlm.text.corpus import load_corpus
+from charlm.text.renumbering import Renumbered
 from charlm.text.streams import split_ids
 from charlm.text.vocabulary import OnUnknown, Vocabulary
-
-PIECE_LENGTH = 1 << 22
-"""Characters of a text that are renumbered at a time."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +120,8 @@ class TrainedModel:
             InputError: the text cannot be read, or has fewer than 2 characters that the model knows.
         """
         corpus = load_corpus(path, self.vocabulary.level)
-        symbols = corpus.vocabulary.symbols
-        table = torch.tensor([self.vocabulary.ids.get(symbol, -1) for symbol in symbols], dtype=torch.int32)
-        pieces = []
-        for start in range(0, len(corpus.ids), PIECE_LENGTH):  # a whole text in int64 would be eight times as large
-            ids = table[corpus.ids[start : start + PIECE_LENGTH].to(torch.int32)]
-            pieces.append(ids[ids >= 0])
-        known = torch.cat(pieces)
-        return evaluate(self.model, known, window), len(corpus.ids) - len(known)
+        known = Renumbered(corpus, self.vocabulary)
+        return evaluate(self.model, known, window), known.num_unknown
 
 
 def load(run: str | Path, device: str = "auto", warn: Callable[[str], None] = warnings.warn) -> TrainedModel:
