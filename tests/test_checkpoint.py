@@ -167,6 +167,17 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "x.pt")
 
 
+def test_weights_that_share_their_numbers(tmp_path: Path) -> None:
+    """Weights that all look at the same numbers, each a copy once it is loaded, are refused for what they claim."""
+    config = Config().replace("model", num_layers=4, hidden_size=64, embed_size=64)
+    weights = CharLM(3, **config.model.model_dump()).state_dict()
+    numbers = torch.zeros(max(weight.numel() for weight in weights.values()))
+    shared = {name: numbers[: weight.numel()].view(weight.shape) for name, weight in weights.items()}
+    save_checkpoint(make_checkpoint(config=config, weights=shared), tmp_path / "x.pt")
+    with pytest.raises(InputError, match="the weights claim more than the file holds"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
 def test_missing_file(tmp_path: Path) -> None:
     """A path where nothing is says so."""
     with pytest.raises(InputError, match="no such checkpoint"):
