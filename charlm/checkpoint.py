@@ -3,7 +3,7 @@
 import io
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 from charlm.archive import REMEDY, read_archive
 from charlm.atomic import write_atomically
 from charlm.config import Config, parse_config
-from charlm.errors import ConfigError, InputError
+from charlm.errors import ConfigError, DamagedError, InputError
 from charlm.model import CharLM
 from charlm.resumption import is_plain
 from charlm.text.vocabulary import Vocabulary
@@ -49,29 +49,10 @@ class Checkpoint:
     training: dict[str, Any] = field(default_factory=dict)
 
     def build_model(self, device: torch.device, kernel: str = "auto") -> CharLM:
-        """Return the model with these weights, in evaluation mode.
-
-        Raises:
-            InputError: the weights do not fit the configuration.
-        """
-        self._check_shapes()
+        """Return the model with these weights, in evaluation mode."""
         model = CharLM(len(self.vocabulary), **self.config.model.model_dump(), kernel=kernel)
         model.load_state_dict(self.weights)
         return model.to(device).eval()
-
-    def _check_shapes(self) -> None:
-        """Compare the weights with what the configuration claims before memory is taken for that."""
-        with torch.device("meta"):
-            model = CharLM(len(self.vocabulary), **self.config.model.model_dump(), kernel="reference")
-        expected = {name: weight.shape for name, weight in model.state_dict().items()}
-        found = {name: weight.shape for name, weight in self.weights.items()}
-        for name in sorted(expected.keys() | found.keys()):
-            if expected.get(name) != found.get(name):
-                claimed, held = (list(shapes[name]) if name in shapes else "none" for shapes in (expected, found))
-                raise InputError(
-                    "the checkpoint's weights do not fit its own configuration: "
-                    f"{name[:80]!r} should be {claimed} and is {held}."
-                )
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] = ()) -> None:
@@ -117,6 +98,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         vocabulary = Vocabulary.from_plain(content["vocabulary"])
         _check_plain_values(content)
         _check_weights(content["weights"], path.stat().st_size)
+        _check_shapes(content["weights"], config, len(vocabulary))
         return Checkpoint(
             config,
             vocabulary,
@@ -128,6 +110,39 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     except (KeyError, ValueError, TypeError, AttributeError, ConfigError) as error:
         raise InputError(f"{path}: the checkpoint's content is damaged: {error}. {REMEDY}") from None
+
+
+def load_first_sound(
+    paths: Iterable[Path], accept: Callable[[Checkpoint], None] = lambda _: None
+) -> tuple[Checkpoint | None, dict[Path, str]]:
+    """Return the first sound checkpoint of a list.
+
+    Args:
+        paths: where to look, the dearest first; not all need be there.
+        accept: raises DamagedError where a checkpoint that can be read is not good enough.
+
+    Returns:
+        The checkpoint, or None where there is no file; and of each file before it what is wrong with it.
+
+    Raises:
+        InputError: there are files, and none is sound; or ``accept`` raised it.
+    """
+    damaged: dict[Path, str] = {}
+    for path in filter(Path.exists, paths):
+        try:
+            checkpoint = load_checkpoint(path)
+        except InputError as error:
+            damaged[path] = str(error)
+            continue
+        try:
+            accept(checkpoint)
+        except DamagedError as error:
+            damaged[path] = f"{path}: {error}"
+            continue
+        return checkpoint, damaged
+    if damaged:
+        raise InputError("no checkpoint of the run is sound.\n  " + "\n  ".join(damaged.values()))
+    return None, damaged
 
 
 PLAIN_TYPES = {"config": dict, "vocabulary": dict, "corpus_digest": str, "step": int, "weights": dict, "training": dict}
@@ -165,15 +180,19 @@ def _check_weights(weights: dict[Any, Any], file_bytes: int) -> None:
         raise ValueError("the weights claim more than the file holds")
 
 
-def find_checkpoint(run: Path) -> Path:
-    """Return the checkpoint that a run directory or a checkpoint file stands for; the best one of a directory.
+def _check_shapes(weights: dict[str, Tensor], config: Config, vocabulary_size: int) -> None:
+    """Compare the weights with what the configuration claims before memory is taken for that.
 
     Raises:
-        InputError: there is none.
+        ValueError: they do not fit.
     """
-    if not run.is_dir():
-        return run
-    for name in ("best.pt", "last.pt"):
-        if (run / name).is_file():
-            return run / name
-    raise InputError(f"{run}: this directory holds no checkpoint (best.pt or last.pt). Train into it with --out {run}.")
+    with torch.device("meta"):
+        model = CharLM(vocabulary_size, **config.model.model_dump(), kernel="reference")
+    expected = {name: weight.shape for name, weight in model.state_dict().items()}
+    found = {name: weight.shape for name, weight in weights.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            claimed, held = (list(shapes[name]) if name in shapes else "none" for shapes in (expected, found))
+            raise ValueError(
+                f"its weights do not fit its own configuration, {name[:80]!r} should be {claimed} and is {held}"
+            )

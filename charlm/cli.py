@@ -101,7 +101,7 @@ def sample(
     text = _read_prompt(prompt, prompt_file)
     sampling = Sampling(0.0 if greedy else temperature, top_k, top_p)
     seed = int.from_bytes(os.urandom(4)) if seed is None else seed
-    trained = load(run, device)
+    trained = load(run, device, _warn)
     if num_samples == 1:
         for piece in trained.stream(text, length or None, sampling, seed, stop, on_unknown):
             click.echo(piece, nl=False)
@@ -125,7 +125,7 @@ def evaluate(run: Path, split: str, text: str | None, windowed: int | None, as_j
     from charlm.tables import format_evaluation
     from charlm.trained import load
 
-    trained = load(run, device)
+    trained = load(run, device, _warn)
     num_unknown = 0
     if text is None:
         evaluation = trained.evaluate_split(split, windowed)
@@ -220,6 +220,10 @@ def compare_layers(
         click.echo(f"\nWrote results.json, report.md, curves.png and depth.png to {out}.", err=True)
     if failures:
         raise CharlmError(f"{len(failures)} of {plan.num_runs} runs failed; the same command tries them again.")
+
+
+def _warn(message: str) -> None:
+    click.echo(f"warning: {message}", err=True)
 
 
 def _parse_numbers(option: str, text: str, least: int) -> list[int]:

@@ -14,6 +14,10 @@ class InputError(CharlmError):
     exit_status = 2
 
 
+class DamagedError(InputError):
+    """What charlm wrote itself is no longer what it wrote."""
+
+
 class ConfigError(InputError):
     """A configuration with mistakes.
 

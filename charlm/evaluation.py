@@ -6,6 +6,7 @@ Dimensions: N characters, K stretches of text scored side by side, T time.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +23,16 @@ MAX_LOGITS = 2**25
 
 WINDOWS_AT_ONCE = 64
 """Windows that are scored side by side; it changes the time, not the result."""
+
+
+class Text(Protocol):
+    """Ids of which stretches are read: a tensor (N,), or what makes them as they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: slice, /) -> Tensor:
+        """Return the ids of a stretch, (n,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Evaluation:
         return math.exp(min(self.loss_nats, 700.0))
 
 
-def evaluate(model: CharLM, ids: Tensor, window: int | None = None) -> Evaluation:
+def evaluate(model: CharLM, ids: Text, window: int | None = None) -> Evaluation:
     """Measure the exact loss of a text, in float32 and without dropout; the model's mode is left as it was.
 
     Every character but the first is predicted once, from the state that all characters before it have left, in one
@@ -58,7 +69,7 @@ def evaluate(model: CharLM, ids: Tensor, window: int | None = None) -> Evaluatio
 
     Args:
         model: any model.
-        ids: the text, (N,), N at least 2.
+        ids: the text, N at least 2; never more than a stretch of it is asked for.
         window: start from the zero state every so many characters; None to carry the state through the whole text.
 
     Raises:
@@ -78,16 +89,16 @@ def evaluate(model: CharLM, ids: Tensor, window: int | None = None) -> Evaluatio
     return Evaluation(total / num_chars, num_chars)
 
 
-def _score_windows(model: CharLM, ids: Tensor, window: int) -> float:
+def _score_windows(model: CharLM, ids: Text, window: int) -> float:
     """Return the summed loss of all windows, the last one perhaps shorter."""
     num_whole, rest = divmod(len(ids) - 1, window)
     starts = range(0, num_whole * window, window)
-    groups = [starts[first : first + WINDOWS_AT_ONCE] for first in range(0, num_whole, WINDOWS_AT_ONCE)]
+    groups = (starts[first : first + WINDOWS_AT_ONCE] for first in range(0, num_whole, WINDOWS_AT_ONCE))
     total = sum(_score(model, ids, group, window) for group in groups)
     return total + (_score(model, ids, [num_whole * window], rest) if rest else 0.0)
 
 
-def _score(model: CharLM, ids: Tensor, starts: Sequence[int], length: int) -> float:
+def _score(model: CharLM, ids: Text, starts: Sequence[int], length: int) -> float:
     """Return the summed loss of K stretches of equal length, each from the zero state."""
     device = model.output.weight.device
     states = model.initial_state(len(starts))

@@ -8,14 +8,14 @@ second process away.
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from charlm.atomic import cannot_write, write_atomically
-from charlm.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from charlm.checkpoint import Checkpoint, load_first_sound, save_checkpoint
 from charlm.errors import InputError
 from charlm.lock import hold
 
@@ -129,25 +129,36 @@ class RunDirectory:
         """Save the best model so far."""
         save_checkpoint(checkpoint, self.best_path)
 
-    def load_newest(self) -> tuple[Checkpoint | None, dict[Path, str]]:
-        """Return the newest sound save to go on from, and of each newer one that is damaged what is wrong with it.
+    def load_newest(self, restore: Callable[[Checkpoint], None]) -> tuple[Checkpoint | None, dict[Path, str]]:
+        """Go on from the newest save that one can go on from.
+
+        Args:
+            restore: goes on from a checkpoint; raises DamagedError where its training state is damaged.
 
         Returns:
-            The checkpoint, or None where nothing was saved yet; and the damaged files.
+            The checkpoint, or None where nothing was saved yet; and of each damaged newer one what is wrong with it.
 
         Raises:
-            InputError: there are saves, and none is sound.
+            InputError: there are saves, and none is sound; or ``restore`` raised it.
         """
-        damaged: dict[Path, str] = {}
-        for path in [self.last_path, *self._former_paths()]:
-            if path.exists():
-                try:
-                    return load_checkpoint(path), damaged
-                except InputError as error:
-                    damaged[path] = str(error)
-        if damaged:
-            raise InputError("no checkpoint of the run is sound.\n  " + "\n  ".join(damaged.values()))
-        return None, damaged
+        return load_first_sound([self.last_path, *self._former_paths()], restore)
+
+    def load_best(self) -> tuple[Checkpoint, dict[Path, str]]:
+        """Return the best model, or where it is damaged the newest sound save.
+
+        Returns:
+            The checkpoint; and of each file that was passed over what is wrong with it.
+
+        Raises:
+            InputError: there is no checkpoint, or none is sound.
+        """
+        checkpoint, damaged = load_first_sound([self.best_path, self.last_path, *self._former_paths()])
+        if checkpoint is None:
+            raise InputError(
+                f"{self.path}: this directory holds no checkpoint (best.pt or last.pt). "
+                f"Train into it with --out {self.path}."
+            )
+        return checkpoint, damaged
 
     def set_aside(self, path: Path) -> None:
         """Move a damaged save out of the way of the sound ones; only one such file is kept.

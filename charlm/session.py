@@ -13,7 +13,7 @@ import torch
 from charlm.checkpoint import Checkpoint
 from charlm.config import Config
 from charlm.device import choose_device
-from charlm.errors import CharlmError, InputError
+from charlm.errors import CharlmError, DamagedError, InputError
 from charlm.lstm import LSTMState
 from charlm.model import CharLM
 from charlm.optimization import build_optimizer, choose_precision, learning_rate_at, train_step
@@ -165,11 +165,11 @@ class Session:
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Stand where a checkpoint was saved.
+        """Stand where a checkpoint was saved; after a failure the session is of use for another checkpoint only.
 
         Raises:
-            InputError: the configuration or the corpus is another one than the run's, or the checkpoint cannot be
-                resumed from.
+            InputError: the configuration or the corpus is another one than the run's.
+            DamagedError: what the checkpoint holds for resuming is not what a run saves.
         """
         self._refuse_changes(checkpoint)
         training = checkpoint.training
@@ -190,7 +190,9 @@ class Session:
             self.skipped_in_a_row = training["skipped_in_a_row"]
             self.interval = Interval(**training["interval"])
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
-            raise InputError(f"the run cannot go on from its checkpoint, whose content is damaged: {error}.") from None
+            raise DamagedError(
+                f"the run cannot go on from this checkpoint, its training state is damaged: {error}."
+            ) from None
 
     def _refuse_changes(self, checkpoint: Checkpoint) -> None:
         if checkpoint.corpus_digest != self.corpus.digest:

@@ -1,23 +1,21 @@
 """A trained model as Python sees it: ``charlm.load("runs/x").sample(prompt="...")``."""
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from charlm.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from charlm.checkpoint import Checkpoint, load_checkpoint
 from charlm.device import choose_device
 from charlm.errors import InputError
 from charlm.evaluation import Evaluation, evaluate
 from charlm.model import CharLM
+from charlm.run_directory import RunDirectory
 from charlm.sampling import Sampling, encode_prompt, generate, sample_texts, stream_text
 from charlm.text.corpus import load_corpus
+from charlm.text.renumbering import Renumbered
 from charlm.text.streams import split_ids
 from charlm.text.vocabulary import OnUnknown, Vocabulary
-
-PIECE_LENGTH = 1 << 22
-"""Characters of a text that are renumbered at a time."""
 
 
 @dataclass(frozen=True)
@@ -122,26 +120,27 @@ class TrainedModel:
             InputError: the text cannot be read, or has fewer than 2 characters that the model knows.
         """
         corpus = load_corpus(path, self.vocabulary.level)
-        symbols = corpus.vocabulary.symbols
-        table = torch.tensor([self.vocabulary.ids.get(symbol, -1) for symbol in symbols], dtype=torch.int32)
-        pieces = []
-        for start in range(0, len(corpus.ids), PIECE_LENGTH):  # a whole text in int64 would be eight times as large
-            ids = table[corpus.ids[start : start + PIECE_LENGTH].to(torch.int32)]
-            pieces.append(ids[ids >= 0])
-        known = torch.cat(pieces)
-        return evaluate(self.model, known, window), len(corpus.ids) - len(known)
+        known = Renumbered(corpus, self.vocabulary)
+        return evaluate(self.model, known, window), known.num_unknown
 
 
-def load(run: str | Path, device: str = "auto") -> TrainedModel:
+def load(run: str | Path, device: str = "auto", warn: Callable[[str], None] = warnings.warn) -> TrainedModel:
     """Return the trained model of a run directory (its best checkpoint) or of a checkpoint file.
 
     Args:
         run: the path.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        warn: hears of each checkpoint of the directory that is damaged, when the next one is taken in its place.
 
     Raises:
         InputError: there is no sound checkpoint, or the device is not there.
     """
     chosen = choose_device(device)
-    checkpoint = load_checkpoint(find_checkpoint(Path(run)))
+    damaged: dict[Path, str] = {}
+    if Path(run).is_dir():
+        checkpoint, damaged = RunDirectory(Path(run)).load_best()
+    else:
+        checkpoint = load_checkpoint(Path(run))
+    for reason in damaged.values():
+        warn(f"{reason} Taken in its place: the save of step {checkpoint.step}.")
     return TrainedModel(checkpoint.build_model(chosen), checkpoint.vocabulary, checkpoint)

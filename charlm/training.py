@@ -82,9 +82,7 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
 
 def _begin(session: Session, run: RunDirectory, reporter: Reporter) -> None:
     """Stand where the run was saved last, if it was, and make its directory ready."""
-    checkpoint, damaged = run.load_newest()
-    if checkpoint is not None:
-        session.restore(checkpoint)
+    _, damaged = run.load_newest(session.restore)
     for path, reason in reversed(damaged.items()):
         reporter.warn(f"{reason} The run goes on from the save before it, of step {session.step}.")
         run.set_aside(path)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measure the encoding of a large text: MB/s of one core, and the memory that encoding and training take.
+"""Measure the encoding of a large text: MB/s of one core, and the memory that encoding, training and evaluation take.
 
 The text is made by repeating real ones: the documentation that comes with Python for ASCII, and the same with
-letters of other scripts in it for other UTF-8. Each measurement is a process of its own with an empty cache.
+letters of other scripts in it for other UTF-8. Each measurement is a process of its own, and each text has a new cache.
 """
 
 import os
@@ -33,6 +33,15 @@ for _ in range(20):
 print(cpu_s, wall_s, before_mib, encoded_mib, peak_mib(), len(corpus.vocabulary))
 """
 
+SMALL_RUN = [
+    f"--set={setting}"
+    for setting in (
+        "model.num_layers=1", "model.hidden_size=8", "model.embed_size=4", "train.max_steps=3", "train.device=cpu",
+        "data.val_frac=0.0001", "data.test_frac=0.0001",
+    )
+]  # fmt: skip
+"""A run that is over soon, so that what is measured is the text's."""
+
 CYRILLIC = str.maketrans("abcdeghiklmnoprstuvz", "абцдегхиклмнопрстувз")
 
 
@@ -45,18 +54,29 @@ def make_text(path: Path, num_bytes: int, is_ascii: bool) -> None:
             stream.write(part)
 
 
+def peak_mib(arguments: list[str]) -> int:
+    """Return the largest resident set of a command."""
+    process = subprocess.Popen([sys.executable, "-m", "charlm", *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise click.ClickException(f"charlm {arguments[0]} failed")
+    return usage.ru_maxrss // 1024
+
+
 def measure(path: Path, folder: Path) -> str:
     """Return the figures of one text in words."""
-    environment = os.environ | {"CHARLM_CACHE_DIR": str(folder / f"cache-{path.stem}")}
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(path)], env=environment, check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], check=True, capture_output=True, text=True)
     cpu_s, wall_s, before, encoded, trained, vocabulary_size = map(float, done.stdout.split())
+    run = str(folder / "run")
+    train = ["train", *SMALL_RUN, f"--set=data.path={path}"]
+    planned, run_mib, evaluated = map(peak_mib, ([*train, "--dry-run"], [*train, "--out", run], ["eval", run]))
     megabytes = path.stat().st_size / 1e6
     return (
         f"{path.stem}: {megabytes:,.0f} MB, {vocabulary_size:.0f} symbols: {megabytes / cpu_s:.0f} MB/s of one core "
         f"({megabytes / wall_s:.0f} MB/s by the clock); largest resident set {before:.0f} MiB with nothing read, "
-        f"{encoded:.0f} MiB after encoding, {trained:.0f} MiB after 20 training steps"
+        f"{encoded:.0f} MiB after encoding, {trained:.0f} MiB after 20 training steps; "
+        f"of whole commands {planned} MiB train --dry-run, {run_mib} MiB train, {evaluated} MiB eval"
     )
 
 
@@ -69,6 +89,7 @@ def main(megabytes: int, folder: Path | None) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             path = Path(scratch) / f"{name}.txt"
             make_text(path, megabytes * 10**6, name == "ascii")
+            os.environ["CHARLM_CACHE_DIR"] = scratch
             click.echo(measure(path, Path(scratch)))
 
 

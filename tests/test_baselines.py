@@ -52,10 +52,12 @@ def test_unigram_of_a_known_case() -> None:
     assert measure("aaba", "ac")["unigram"] == pytest.approx(expected, rel=1e-12)
 
 
-@given(TEXT, TEXT)
-def test_predictors_equal_a_plain_search(train: str, val: str) -> None:
-    """Unigram and trigram cost what the formula gives, context by context, unseen symbols and short texts included."""
-    measured = measure(train, val)
+@given(TEXT, TEXT, st.integers(1, 70))
+def test_predictors_equal_a_plain_search(train: str, val: str, piece_length: int) -> None:
+    """Unigram and trigram cost what the formula gives, context by context, whatever is counted at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "PIECE_LENGTH", piece_length)
+        measured = measure(train, val)
     assert measured["unigram"] == pytest.approx(expected_bits(train, val, 1, 4), rel=1e-9)
     assert measured["trigram"] == pytest.approx(expected_bits(train, val, 3, 4), rel=1e-9)
 

@@ -11,7 +11,7 @@ import torch
 
 from charlm import atomic
 from charlm.atomic import write_atomically
-from charlm.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
+from charlm.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError
 from charlm.model import CharLM
@@ -164,7 +164,18 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     weights = make_checkpoint().weights | {"output.bias": torch.zeros(4)}
     save_checkpoint(make_checkpoint(weights=weights), tmp_path / "x.pt")
     with pytest.raises(InputError, match="do not fit"):
-        load_checkpoint(tmp_path / "x.pt").build_model(CPU)
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_weights_that_share_their_numbers(tmp_path: Path) -> None:
+    """Weights that all look at the same numbers, each a copy once it is loaded, are refused for what they claim."""
+    config = Config().replace("model", num_layers=4, hidden_size=64, embed_size=64)
+    weights = CharLM(3, **config.model.model_dump()).state_dict()
+    numbers = torch.zeros(max(weight.numel() for weight in weights.values()))
+    shared = {name: numbers[: weight.numel()].view(weight.shape) for name, weight in weights.items()}
+    save_checkpoint(make_checkpoint(config=config, weights=shared), tmp_path / "x.pt")
+    with pytest.raises(InputError, match="the weights claim more than the file holds"):
+        load_checkpoint(tmp_path / "x.pt")
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -197,14 +208,3 @@ def test_write_atomically_replaces(tmp_path: Path) -> None:
     write_atomically(tmp_path / "x", b"old")
     write_atomically(tmp_path / "x", b"new")
     assert (tmp_path / "x").read_bytes() == b"new"
-
-
-def test_find_checkpoint(tmp_path: Path, saved: Path) -> None:
-    """A run directory stands for its best checkpoint, else its last, and a file for itself."""
-    assert find_checkpoint(tmp_path) == saved
-    (tmp_path / "best.pt").touch()
-    assert find_checkpoint(tmp_path) == tmp_path / "best.pt"
-    assert find_checkpoint(saved) == saved
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no checkpoint"):
-        find_checkpoint(tmp_path / "empty")

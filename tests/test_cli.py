@@ -393,6 +393,16 @@ def test_faulty_checkpoint(
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize("command", [["sample", "--length", "5"], ["eval", "--json"]])
+def test_damaged_best(charlm: CharlmCommand, run: Path, command: list[str]) -> None:
+    """Where best.pt is damaged the command works with the newest sound save, and says so on stderr."""
+    (run / "best.pt").write_bytes((run / "best.pt").read_bytes()[:5000])
+    outcome = charlm(command[0], run, *command[1:])
+    assert outcome.status == 0
+    assert outcome.err.startswith(f"warning: {run / 'best.pt'}: this is no whole charlm checkpoint")
+    assert "warning" not in outcome.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

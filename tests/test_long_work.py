@@ -2,6 +2,7 @@
 
 import errno
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -83,6 +84,20 @@ def test_scraps_of_the_dead_are_removed(cache: Path, config: Config, age_s: floa
     os.utime(scrap, (then_s, then_s))
     load_corpus(config.data.path, "char")
     assert scrap.exists() is is_left
+
+
+@pytest.mark.parametrize("name", ["ids.bin", "meta.json"])
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b'{"vocabulary": 1}'])
+def test_damaged_cache_is_encoded_again(cache: Path, config: Config, name: str, content: bytes | None) -> None:
+    """A cached corpus that a failing disk has cut is not trusted and not complained of: it is encoded again."""
+    ids = load_corpus(config.data.path, "char").ids.clone()
+    [folder] = cache.iterdir()
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    assert torch.equal(load_corpus(config.data.path, "char").ids, ids)
+    assert list(cache.iterdir()) == [folder]
+    assert json.loads((folder / "meta.json").read_text())["num_symbols"] == len(ids)
 
 
 def test_two_processes_share_one_cache(cache: Path, tmp_path: Path) -> None:

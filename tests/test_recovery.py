@@ -12,7 +12,7 @@ import pytest
 import torch
 from test_training import Recorder, Stopper, equal, rows_without_times, without_times
 
-from charlm.checkpoint import load_checkpoint
+from charlm.checkpoint import load_checkpoint, save_checkpoint
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError, StoppedError
 from charlm.monitor import Monitor
@@ -55,6 +55,72 @@ def test_damaged_save_is_passed_over(config: Config, tmp_path: Path, damage: Cal
     assert rows_without_times(tmp_path / "run") == rows_without_times(tmp_path / "unbroken")
     first, second = (load_checkpoint(tmp_path / run / "last.pt") for run in ("run", "unbroken"))
     assert equal(without_times(first), without_times(second))
+
+
+def forget_training(training: dict[str, Any]) -> None:
+    """Keep nothing that resuming needs."""
+    training.clear()
+
+
+def damage_moment(training: dict[str, Any]) -> None:
+    """Give the optimizer a sum of another shape."""
+    training["optimizer"]["state"][3]["exp_avg"] = torch.zeros(2)
+
+
+def damage_random(training: dict[str, Any]) -> None:
+    """Give a random state that torch refuses, after the weights and the optimizer have taken theirs."""
+    training["random"] = torch.zeros(9, dtype=torch.uint8)
+
+
+def damage_interval(training: dict[str, Any]) -> None:
+    """Add a sum that no run keeps, which is found last."""
+    training["interval"]["unheard_of"] = 1.0
+
+
+@pytest.mark.parametrize("damage", [forget_training, damage_moment, damage_random, damage_interval])
+def test_save_with_a_damaged_training_state_is_passed_over(
+    config: Config, tmp_path: Path, damage: Callable[[dict[str, Any]], None]
+) -> None:
+    """A last.pt whose checksums are right and whose training state is not is passed over like one that is cut short."""
+    train(config, tmp_path / "unbroken")
+    with pytest.raises(StoppedError):
+        train(config, tmp_path / "run", reporter=Stopper(17))
+    last = tmp_path / "run" / "last.pt"
+    checkpoint = load_checkpoint(last)
+    for weight in checkpoint.weights.values():
+        weight.fill_(0.5)
+    damage(checkpoint.training)
+    save_checkpoint(checkpoint, last)
+    recorder = Recorder()
+    train(config, tmp_path / "run", resume=True, reporter=recorder)
+    [warning] = recorder.warnings
+    assert f"{last}: the run cannot go on from this checkpoint, its training state is damaged: " in warning
+    assert "goes on from the save before it, of step 14" in warning
+    assert load_checkpoint(tmp_path / "run" / "damaged.pt").step == 17
+    first, second = (load_checkpoint(tmp_path / run / "last.pt") for run in ("run", "unbroken"))
+    assert equal(without_times(first), without_times(second))
+
+
+@pytest.mark.parametrize("name", ["last.pt", "last-1.pt"])
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("train", {"seed": 9}, r"train\.seed was 1 and is now 9"),
+        ("data", {"path": "other.txt"}, "the text is another one than the run began with"),
+    ],
+)
+def test_a_change_is_no_damage(
+    config: Config, tmp_path: Path, name: str, section: str, change: dict[str, Any], message: str
+) -> None:
+    """Another configuration or text is refused as such, whichever save is damaged, and nothing is moved."""
+    train(config, tmp_path / "run")
+    flip(tmp_path / "run" / name)
+    (tmp_path / "other.txt").write_text("another text\n" * 500)
+    change = {key: str(tmp_path / value) if key == "path" else value for key, value in change.items()}
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.pt")}
+    with pytest.raises(InputError, match=message):
+        train(config.replace(section, **change), tmp_path / "run", resume=True)
+    assert before == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.pt")}
 
 
 def test_no_sound_save(config: Config, tmp_path: Path) -> None:

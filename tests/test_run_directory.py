@@ -19,7 +19,7 @@ def test_begin_writes_the_configuration(tmp_path: Path) -> None:
     assert run.config_path.read_text() == "x: 1\n"
     assert (run.path / "samples").is_dir()
     assert run.read_rows() == []
-    assert run.load_newest() == (None, {})
+    assert run.load_newest(lambda _: None) == (None, {})
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "best.pt", "last.pt", "last-1.pt", "metrics.jsonl"])

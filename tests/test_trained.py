@@ -1,11 +1,13 @@
 """A trained model in Python."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 import charlm
+from charlm.checkpoint import load_checkpoint, save_checkpoint
 from charlm.config import Config
 from charlm.errors import InputError
 from charlm.trained import TrainedModel
@@ -23,6 +25,61 @@ def run(config: Config, tmp_path: Path) -> Path:
 def trained(run: Path) -> TrainedModel:
     """Return its model."""
     return charlm.load(run)
+
+
+def damage(path: Path) -> None:
+    """Keep the first half of a file."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def misfit(path: Path) -> None:
+    """Save weights that do not fit the configuration, with checksums that are right."""
+    checkpoint = load_checkpoint(path)
+    checkpoint.weights["output.bias"] = torch.zeros(4)
+    save_checkpoint(checkpoint, path)
+
+
+@pytest.mark.parametrize("spoil", [damage, misfit, Path.unlink, Path.touch])
+def test_directory_stands_for_its_best(run: Path, spoil: Callable[[Path], None]) -> None:
+    """A directory stands for best.pt whatever the saves are, and a file for itself."""
+    for name in ("last.pt", "last-1.pt"):
+        spoil(run / name)
+    assert charlm.load(run).checkpoint.step == 30
+    assert charlm.load(run / "best.pt").checkpoint.step == 30
+
+
+@pytest.mark.parametrize("spoil", [damage, misfit])
+@pytest.mark.parametrize(("names", "step"), [(["best.pt"], 30), (["best.pt", "last.pt"], 28)])
+def test_damaged_best_gives_way_to_a_sound_save(
+    run: Path, names: list[str], step: int, spoil: Callable[[Path], None]
+) -> None:
+    """In the place of damaged checkpoints the newest sound save is taken, each is named aloud, and none is touched."""
+    for name in names:
+        spoil(run / name)
+    before = {path: path.stat().st_mtime_ns for path in run.iterdir()}
+    with pytest.warns(UserWarning, match=f"Taken in its place: the save of step {step}") as warned:
+        trained = charlm.load(run)
+    assert trained.checkpoint.step == step
+    assert trained.sample(length=5)
+    for name, warning in zip(names, warned, strict=True):
+        assert str(warning.message).startswith(f"{run / name}: ")
+    assert before == {path: path.stat().st_mtime_ns for path in run.iterdir()}
+
+
+def test_no_sound_checkpoint(run: Path) -> None:
+    """Where every checkpoint is damaged, one error names them all; a damaged file that was named is not replaced."""
+    for path in run.glob("*.pt"):
+        damage(path)
+    with pytest.raises(InputError, match=r"no checkpoint[\s\S]*best\.pt: [\s\S]*last\.pt: [\s\S]*last-1\.pt: "):
+        charlm.load(run)
+    with pytest.raises(InputError, match=r"best\.pt: this is no whole charlm checkpoint"):
+        charlm.load(run / "best.pt")
+
+
+def test_directory_without_a_checkpoint(tmp_path: Path) -> None:
+    """A directory that holds no checkpoint says how to get one."""
+    with pytest.raises(InputError, match=r"holds no checkpoint \(best\.pt or last\.pt\)\. Train into it with --out"):
+        charlm.load(tmp_path)
 
 
 def test_load_and_sample(trained: TrainedModel) -> None:

@@ -5,6 +5,8 @@ Dimensions: N characters, V vocabulary.
 
 import math
 import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +15,12 @@ from charlm.text.vocabulary import Vocabulary
 
 MAX_COUNTED = 8_000_000
 """Symbols of the training part that the predictors learn from, the last ones; more change little and cost memory."""
+
+ORDER = 3
+"""Symbols of the longest run that is counted: what is predicted and two before it."""
+
+PIECE_LENGTH = 1 << 20
+"""Symbols that are counted or predicted at a time, which bounds the memory and changes no figure."""
 
 MAX_MEASURED = 2_000_000
 """Symbols of the validation part that they are measured on, the first ones."""
@@ -31,19 +39,59 @@ def measure_baselines(train: Tensor, val: Tensor, vocabulary: Vocabulary) -> dic
         before, backing off to fewer) and ``gzip`` (the deflate algorithm on the validation text alone).
     """
     V = len(vocabulary)
-    counted = train[-MAX_COUNTED:].to(torch.int64)
-    measured = val[:MAX_MEASURED].to(torch.int64)
-    text = vocabulary.to_bytes(measured)
+    counted, measured = train[-MAX_COUNTED:], val[:MAX_MEASURED]
+    counts = [_count(counted, n, V) for n in range(1, ORDER + 1)]
     return {
         "uniform": math.log2(V),
-        "unigram": _bits_per_symbol(counted, measured, V, order=1),
-        "trigram": _bits_per_symbol(counted, measured, V, order=3),
-        "gzip": 8 * len(zlib.compress(text, 9)) / len(measured),
+        "unigram": _bits_per_symbol(counts[:1], measured, V),
+        "trigram": _bits_per_symbol(counts, measured, V),
+        "gzip": 8 * len(zlib.compress(vocabulary.to_bytes(measured), 9)) / len(measured),
     }
 
 
-def _bits_per_symbol(train: Tensor, val: Tensor, V: int, order: int) -> float:
-    """Return the cost of val under an n-gram model, backed off by the method of Witten & Bell.
+class Counts(NamedTuple):
+    """How often each run of n symbols occurs, and what follows its first n - 1, the context.
+
+    Attributes:
+        grams: the numbers of the runs, sorted, (G,).
+        gram_counts: occurrences of each, (G,).
+        contexts: the numbers of the contexts, sorted, (C,).
+        totals: occurrences of each, (C,).
+        kinds: how many different symbols follow each, (C,).
+    """
+
+    grams: Tensor
+    gram_counts: Tensor
+    contexts: Tensor
+    totals: Tensor
+    kinds: Tensor
+
+
+def _count(ids: Tensor, n: int, V: int) -> Counts:
+    """Count the runs of n symbols, the counts of each piece added to those of the pieces before."""
+    grams = gram_counts = torch.zeros(0, dtype=torch.int64)
+    for start in range(0, len(ids) - n + 1, PIECE_LENGTH):
+        piece = ids[start : start + PIECE_LENGTH + n - 1]
+        new, new_counts = torch.unique(_number_grams(piece, n, V), return_counts=True)
+        grams, place = torch.unique(torch.cat([grams, new]), return_inverse=True)
+        gram_counts = torch.zeros_like(grams).index_add_(0, place, torch.cat([gram_counts, new_counts]))
+    contexts, kinds = torch.unique_consecutive(grams // V, return_counts=True)
+    totals = torch.zeros_like(contexts).index_add_(0, torch.searchsorted(contexts, grams // V), gram_counts)
+    return Counts(grams, gram_counts, contexts, totals, kinds)
+
+
+def _bits_per_symbol(counts: Sequence[Counts], val: Tensor, V: int) -> float:
+    """Return the mean cost of val under an n-gram model with the counts of 1 to n symbols."""
+    total = 0.0
+    for start in range(0, len(val), PIECE_LENGTH):
+        before = min(start, len(counts) - 1)  # symbols of context that belong to the piece before
+        piece = val[start - before : start + PIECE_LENGTH]
+        total -= float(_predict(counts, piece, V)[before:].log2().sum())
+    return total / len(val)
+
+
+def _predict(counts: Sequence[Counts], val: Tensor, V: int) -> Tensor:
+    """Return the probability of each symbol of val (N,) after those before it, backed off by Witten & Bell's method.
 
         p_n(x | context) = (count(context, x) + kinds(context) p_{n-1}(x | shorter)) / (count(context) + kinds(context))
 
@@ -52,11 +100,7 @@ def _bits_per_symbol(train: Tensor, val: Tensor, V: int, order: int) -> float:
     Source: Witten & Bell, IEEE Transactions on Information Theory 37(4), 1991, method C.
     """
     probability = torch.full((len(val),), 1 / V, dtype=torch.float64)
-    for n in range(1, order + 1):
-        grams, gram_counts = torch.unique(_number_grams(train, n, V), return_counts=True)
-        contexts, kinds = torch.unique_consecutive(grams // V, return_counts=True)
-        totals = torch.zeros(len(contexts), dtype=torch.int64)
-        totals.index_add_(0, torch.searchsorted(contexts, grams // V), gram_counts)
+    for n, (grams, gram_counts, contexts, totals, kinds) in enumerate(counts, start=1):
         asked = _number_grams(val, n, V)  # (N - n + 1,)
         count = _look_up(grams, gram_counts, asked)
         total = _look_up(contexts, totals, asked // V)
@@ -64,11 +108,12 @@ def _bits_per_symbol(train: Tensor, val: Tensor, V: int, order: int) -> float:
         shorter = probability[n - 1 :]
         mixed = (count + kind * shorter) / (total + kind).clamp(min=1)
         probability[n - 1 :] = torch.where(total > 0, mixed, shorter)
-    return float(-probability.log2().mean())
+    return probability
 
 
 def _number_grams(ids: Tensor, n: int, V: int) -> Tensor:
     """Return one number for each run of n symbols, (N - n + 1,); dividing it by V drops the last symbol."""
+    ids = ids.to(torch.int64)
     length = len(ids) - n + 1
     number = torch.zeros(max(length, 0), dtype=torch.int64)
     for offset in range(n if length > 0 else 0):

@@ -30,6 +30,9 @@ CACHE_FORMAT = 1
 SCRAP_AGE_S = 24 * 3600
 """Age at which what an interrupted encoding left is taken for dead; a live one ends long before."""
 
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What reading an encoded corpus raises where there is none, or no whole one."""
+
 NUM_CODE_POINTS = 0x110000
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -70,9 +73,12 @@ def load_corpus(path: str, level: Level, progress: Progress = lambda _, chunks: 
     sources = find_sources(path)
     digest = _digest(sources, level, progress)
     folder = cache_directory() / "corpora" / digest
-    if not folder.is_dir():
+    try:
+        return _open_encoded(folder, path, digest)
+    except UNREADABLE:  # it is not there, or is what a failing disk left of it
+        shutil.rmtree(folder, ignore_errors=True)
         _encode(sources, level, folder, progress, path)
-    return _open_encoded(folder, path, digest)
+        return _open_encoded(folder, path, digest)
 
 
 def _digest(sources: list[Source], level: Level, progress: Progress) -> str:
@@ -86,11 +92,17 @@ def _digest(sources: list[Source], level: Level, progress: Progress) -> str:
 
 
 def _open_encoded(folder: Path, name: str, digest: str) -> Corpus:
+    """Return what was encoded before.
+
+    Raises:
+        UNREADABLE: there is nothing, or it is not whole.
+    """
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     vocabulary = Vocabulary.from_plain(meta["vocabulary"])
-    ids = torch.from_file(
-        str(folder / "ids.bin"), shared=False, size=meta["num_symbols"], dtype=_id_type(len(vocabulary))
-    )
+    file, dtype = folder / "ids.bin", _id_type(len(vocabulary))
+    if file.stat().st_size != meta["num_symbols"] * dtype.itemsize or len(meta["counts"]) != len(vocabulary):
+        raise ValueError(f"{folder} is not whole")
+    ids = torch.from_file(str(file), shared=False, size=meta["num_symbols"], dtype=dtype)
     return Corpus(name, ids, vocabulary, torch.tensor(meta["counts"]), digest)
 
 
@@ -140,18 +152,21 @@ def _write_encoded(folder: Path, meta: dict[str, Any], ids: Iterable[Tensor]) ->
             shutil.rmtree(scrap, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
     try:
-        with (unfinished / "ids.bin").open("wb") as stream:
-            for chunk in ids:
-                stream.write(chunk.numpy().data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        _write_flushed(unfinished / "ids.bin", (chunk.numpy().data for chunk in ids))
+        _write_flushed(unfinished / "meta.json", [json.dumps(meta).encode()])
         unfinished.rename(folder)
     except OSError:
         if not folder.is_dir():  # unless another process finished the same corpus first
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_flushed(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    with path.open("wb") as stream:
+        stream.writelines(chunks)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _read_codes(sources: list[Source], level: Level, activity: str, progress: Progress) -> Iterator[Tensor]:

@@ -1,0 +1,48 @@
+"""A text in the numbers of another vocabulary, made as it is read: nothing as long as the text is kept."""
+
+from bisect import bisect_left, bisect_right
+
+import torch
+from torch import Tensor
+
+from charlm.text.corpus import Corpus
+from charlm.text.vocabulary import Vocabulary
+
+PIECE_LENGTH = 1 << 15
+"""Characters that are renumbered at a time, at least; for each piece of the text one number is kept."""
+
+
+class Renumbered:
+    """The ids of a corpus in a vocabulary other than its own; characters that this does not have are left out.
+
+    Attributes:
+        num_unknown: how many characters are left out.
+
+    Args:
+        corpus: the text.
+        vocabulary: gives the numbers.
+    """
+
+    def __init__(self, corpus: Corpus, vocabulary: Vocabulary) -> None:
+        self._ids = corpus.ids
+        symbols = corpus.vocabulary.symbols
+        self._table = torch.tensor([vocabulary.ids.get(symbol, -1) for symbol in symbols])  # (V,)
+        self.num_unknown = int(corpus.counts[self._table < 0].sum())
+        self._starts = [0]  # of each piece, and the end of the last, among the known characters
+        for start in range(0, len(self._ids), PIECE_LENGTH):
+            self._starts.append(self._starts[-1] + len(self._renumber(start, start + PIECE_LENGTH)))
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, place: slice) -> Tensor:
+        """Return the new ids of a stretch of the known characters, (n,) int64."""
+        start, end, _ = place.indices(len(self))
+        first, last = bisect_right(self._starts, start) - 1, bisect_left(self._starts, end)
+        pieces = [self._renumber(n * PIECE_LENGTH, (n + 1) * PIECE_LENGTH) for n in range(first, max(last, first + 1))]
+        return torch.cat(pieces)[start - self._starts[first] :][: end - start]
+
+    def _renumber(self, start: int, end: int) -> Tensor:
+        """Return the new ids of the known ones among the old ids from start to end."""
+        ids = self._table.index_select(0, self._ids[start:end].to(torch.int32))  # uint16 is no index
+        return ids[ids >= 0]
