@@ -272,18 +272,18 @@ def test_compare_layers_in_shards(charlm: CharlmCommand, config_file: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--layers", "1,x"], "--layers: expected different numbers"),
-        (["--layers", "0,1"], "--layers: expected different numbers of at least 1"),
-        (["--seeds", "1,1"], "--seeds: expected different numbers"),
+        (["--layers", "1,x"], "expected different numbers"),
+        (["--layers", "0,1"], "expected different numbers of at least 1"),
+        (["--seeds", "1,1"], "expected different numbers"),
         (["--budget", "10"], "too small"),
         (["--budget", "0"], "--budget"),
-        (["--budget", "5000,5000"], "--budget: expected different numbers"),
+        (["--budget", "5000,5000"], "expected different numbers"),
         (["--match", "depth"], "--match"),
         (["--jobs", "0"], "--jobs"),
         (["--tune", "-1"], "--tune"),
-        (["--shard", "3/2"], "--shard: expected I/N with I from 1 to N"),
-        (["--shard", "0/2"], "--shard: expected I/N with I from 1 to N"),
-        (["--shard", "half"], "--shard: expected I/N"),
+        (["--shard", "3/2"], "expected I/N with I from 1 to N"),
+        (["--shard", "0/2"], "expected I/N with I from 1 to N"),
+        (["--shard", "half"], "expected I/N"),
     ],
 )
 def test_compare_layers_mistakes(charlm: CharlmCommand, config_file: Path, arguments: list[str], message: str) -> None:

@@ -1,0 +1,66 @@
+"""The command line: its commands, and the boundary where mistakes become messages and exit statuses."""
+
+import contextlib
+import os
+import shlex
+import sys
+
+import click
+
+from charlm.cli.commands import evaluate, sample, train
+from charlm.cli.comparison import compare_layers
+from charlm.errors import CharlmError
+from charlm.process import hush_threads, keep_freed_memory, open_standard_streams, wait_briefly
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="charlm")
+def cli() -> None:
+    """Train, sample, evaluate and compare character-level LSTM language models."""
+
+
+for command in (train, sample, evaluate, compare_layers):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; a mistake or a failure is one message and an exit status, never a traceback."""
+    open_standard_streams()
+    hush_threads()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
+    wait_briefly()
+    keep_freed_memory()
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit status."""
+    try:
+        with cli.make_context("charlm", [*arguments], obj=shlex.join(["charlm", *arguments])) as context:
+            cli.invoke(context)
+        return 0
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CharlmError as error:
+        click.echo(f"{error.label}: {error}", err=True)
+        return error.exit_status
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nStopped; nothing was lost that was saved before.", err=True)
+        return 130
+    except OSError as error:
+        _drop_output()
+        has_no_reader = isinstance(error, BrokenPipeError)
+        if not has_no_reader:
+            click.echo(f"Error: {error.filename or 'output'}: {error.strerror or error}.", err=True)
+        return 0 if has_no_reader else 1
+
+
+def _drop_output() -> None:
+    """Let what is left in stdout's buffer go nowhere, for it has no reader or no room."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

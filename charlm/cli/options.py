@@ -1,0 +1,50 @@
+"""Options that several commands share, and the lists that they take."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+CONFIG = click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
+RUN = click.argument("run", type=click.Path(path_type=Path))
+SET = click.option(
+    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key, as in model.hidden_size=512."
+)
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+ON_UNKNOWN = click.option(
+    "--on-unknown",
+    type=click.Choice(["error", "skip", "replace"]),
+    default="error",
+    show_default=True,
+    help="What to do with characters of the prompt that the model does not know.",
+)
+
+
+Numbers = Callable[[click.Context, click.Parameter, str | None], list[int]]
+
+
+def numbers_from(least: int) -> Numbers:
+    """Return an option's callback that reads a list such as ``1,2,3``, each number once; none where it was not given.
+
+    Args:
+        least: the smallest number that is allowed.
+    """
+
+    def parse(_context: click.Context, _option: click.Parameter, value: str | None) -> list[int]:
+        if value is None:
+            return []
+        parts = [part.strip() for part in value.split(",")]
+        numbers = [int(part) for part in parts if part.isdecimal() and len(part) < 20]
+        if len(numbers) < len(parts) or min(numbers) < least or len(set(numbers)) < len(numbers):
+            raise click.BadParameter(f"expected different numbers of at least {least}, as in 1,2,3; got {value!r}.")
+        return numbers
+
+    return parse
+
+
+def parse_share(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, int]:
+    """Return the numbers of ``I/N``, the I-th of N shares."""
+    index, _, count = value.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise click.BadParameter(f"expected I/N with I from 1 to N, as in 2/8; got {value!r}.")
+    return int(index), int(count)
