@@ -84,7 +84,20 @@ def _format_group(results: Results, group: Group) -> str:
     titles += ["bits", "perplexity", "val loss", "characters/s", "time, s"]
     table = _format_table(titles, [_format_arm(arm) for arm in group.arms])
     verdicts = "\n".join(_describe_difference(difference) for difference in group.differences)
-    return "\n\n".join([f"## {group.budget:,} {unit}", table, verdicts or "No two depths share a finished seed."])
+    verdicts = verdicts or "No two depths share a finished seed."
+    return "\n\n".join([f"## {group.budget:,} {unit}", table, verdicts, *_describe_edges(group)])
+
+
+def _describe_edges(group: Group) -> list[str]:
+    """Say which arms might do better by a search that reaches further."""
+    edges = {"lowest": min, "highest": max}
+    return [
+        f"The best rate for {_count_layers(arm.num_layers)} is the {name} that was tried; "
+        "a search about another train.learning_rate might find a better one."
+        for arm in group.arms
+        for name, edge in edges.items()
+        if len(arm.trials) > 1 and arm.learning_rate == edge(trial.learning_rate for trial in arm.trials)
+    ]
 
 
 def _format_arm(arm: ArmFindings) -> list[str]:
