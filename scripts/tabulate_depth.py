@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""Print the findings of comparisons as the tables of docs/depth.md, a row for each budget."""
+
+from pathlib import Path
+
+import click
+
+from charlm.comparison.results import ArmFindings, Difference, Group, Results
+
+
+def tabulate(results: Results) -> str:
+    """Return a Markdown table of one comparison: losses by depth, and the gains of depths over others."""
+    depths = [arm.num_layers for arm in results.groups[0].arms]
+    pairs = [(difference.from_layers, difference.to_layers) for difference in results.groups[0].differences]
+    titles = [results.match, *(f"{depth} deep" for depth in depths), *(f"{to} over {first}" for first, to in pairs)]
+    rows = [_format_group(group) for group in results.groups]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [titles, ["---:"] * len(titles), *rows])
+
+
+def _format_group(group: Group) -> list[str]:
+    losses = [_format_arm(arm) for arm in group.arms]
+    return [f"{group.budget:,}", *losses, *(_format_gain(difference) for difference in group.differences)]
+
+
+def _format_arm(arm: ArmFindings) -> str:
+    if arm.mean_loss_nats is None:
+        return "–"
+    return f"{arm.mean_loss_nats:.4f}" + (f" ± {arm.sd_loss_nats:.4f}" if arm.sd_loss_nats is not None else "")
+
+
+def _format_gain(difference: Difference) -> str:
+    gain = f"{difference.mean_gain_nats:+.4f}"
+    if difference.interval_nats is None:
+        return gain
+    low, high = difference.interval_nats
+    text = f"{gain} ({low:+.4f} to {high:+.4f})"
+    return text if difference.verdict == "undecided" else f"**{text}**"
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def main(paths: tuple[Path, ...]) -> None:
+    """Print a table for each results.json of PATHS.
+
+    The cells are mean test losses in nats ± standard deviation over seeds, then how much lower the loss of one depth is
+    than that of another, with its 95 % interval, bold where that leaves zero out.
+    """
+    for path in paths:
+        click.echo(f"{path}\n\n{tabulate(Results.model_validate_json(path.read_bytes()))}\n")
+
+
+if __name__ == "__main__":
+    main()
