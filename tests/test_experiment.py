@@ -18,6 +18,7 @@ from charlm.config import Config
 from charlm.reporter import Reporter
 from charlm.session import Session
 from charlm.text.corpus import load_corpus
+from charlm.trained import load
 
 
 @pytest.fixture
@@ -89,6 +90,7 @@ def test_results(quick: Config, tmp_path: Path) -> None:
     run = group.arms[1].runs[1]
     assert run.curve.num_chars == [3 * 4 * 16, 6 * 4 * 16]
     assert min(run.curve.loss_nats) == run.val_loss_nats
+    assert run.test_loss_nats == load(tmp_path / run.directory).evaluate_split("test").loss_nats
     best = load_checkpoint(tmp_path / run.directory / "best.pt")
     assert best.loss_nats == run.val_loss_nats
     assert (best.config.model.num_layers, best.config.train.seed, best.step) == (2, 2, run.best_step)

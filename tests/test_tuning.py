@@ -32,6 +32,15 @@ def test_candidates_are_spread(config: Config, num_trials: int) -> None:
     assert dropouts[-1] <= MAX_DROPOUT
 
 
+def test_rates_and_dropouts_are_drawn_apart(config: Config) -> None:
+    """Low rates do not always come with low dropouts, nor always before high ones."""
+    draws = [draw_candidates(config.replace("train", seed=seed), 5)[1:] for seed in range(8)]
+    orders = {tuple(sorted(range(4), key=[each.learning_rate for each in drawn].__getitem__)) for drawn in draws}
+    highest_dropouts = {max(range(4), key=[each.dropout for each in drawn].__getitem__) for drawn in draws}
+    assert len(orders) > 3
+    assert len(highest_dropouts) > 1
+
+
 def test_candidate_changes_two_values(config: Config) -> None:
     """A candidate sets the learning rate and the dropout, and nothing else."""
     tried = Candidate(0.011, 0.21).apply(config)
