@@ -7,6 +7,8 @@
 #define JOIN(a, b) a##b
 #define NAMED(name, path) JOIN(name, path)
 
+int NAMED(lstm_runs_, LSTM_PATH)(void);
+
 /* `count` small numbers, valid whether they are read as float or as bfloat16. */
 static void *draw(int64_t count, int64_t size)
 {
@@ -65,13 +67,16 @@ static void run_gradient(int64_t N, int64_t M, int64_t C, int64_t num_threads)
 int main(void)
 {
     const int64_t sizes[] = {1, 15, 31, 33, 64, 100};
-    for (int is_bf16 = 0; is_bf16 < 2; is_bf16++)
+    NAMED(lstm_runs_, LSTM_PATH)(); /* it asks the system for AMX */
+    for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) {
+        run(2, 37, 33, 1, is_bf16, 1); /* rows for several groups */
         for (int n = 0; n < 6; n++)
             for (int64_t B = 1; B < 16; B += 4) {
                 run(3, B, sizes[n], 1 + B % 3, is_bf16, B > 1);
                 run_gradient(B * 30, sizes[n], sizes[5 - n], 1 + B % 3);
                 run_lookup(B, sizes[n], 1 + B % 3, is_bf16);
             }
+    }
     puts("done");
     return 0;
 }

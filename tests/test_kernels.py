@@ -1,9 +1,10 @@
-"""Every kernel against the reference, on every instruction set that this processor has."""
+"""Every kernel against the reference, on every instruction set that this processor has, and on AMX emulated."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from amx import emulate
 from tolerances import LOOKUP, PARITY, SIGMOID, TANH, assert_near
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,12 +17,19 @@ from charlm.model import CharLM
 try:
     INSTRUCTION_SETS = native.available_instruction_sets()
     NO_KERNELS = ""
+    NO_AMX = "" if "amx" in INSTRUCTION_SETS else emulate()
 except native.BuildError as reason:
     INSTRUCTION_SETS = ["portable"]
     NO_KERNELS = f"THE C KERNELS ARE NOT TESTED: {reason}"
+    NO_AMX = str(reason)
 
 needs_compiler = pytest.mark.skipif(bool(NO_KERNELS), reason=NO_KERNELS)
-on_every_instruction_set = pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
+amx_emulated = pytest.param(
+    "amx", id="amx-emulated", marks=pytest.mark.skipif(bool(NO_AMX), reason=f"THE PATH amx IS NOT TESTED: {NO_AMX}")
+)
+on_every_instruction_set = pytest.mark.parametrize(
+    "instruction_set", INSTRUCTION_SETS if "amx" in INSTRUCTION_SETS else [*INSTRUCTION_SETS, amx_emulated]
+)
 in_both_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 
 SHAPES = [(1, 1, 1), (1, 3, 31), (7, 1, 33), (5, 13, 64), (3, 6, 128), (4, 37, 31), (6, 2, 1), (2, 64, 200)]
@@ -80,6 +88,21 @@ def test_parity(shape: tuple[int, int, int], dtype: torch.dtype, instruction_set
     """Outputs and every gradient equal the reference's, from a nonzero state, at odd sizes too."""
     arguments = draw(*shape, dtype)
     assert_parity(run(on(instruction_set), arguments), run(reference.lstm_sequence, arguments), dtype)
+
+
+@needs_compiler
+@on_every_instruction_set
+@pytest.mark.parametrize(("B", "H"), [(1, 1), (3, 16), (13, 33), (37, 64), (64, 200)])
+def test_bfloat16_products_are_summed_in_float32(B: int, H: int, instruction_set: str) -> None:
+    """With factors that are bfloat16 already, a step's products are as exact as in float32, both ways."""
+    gates_x, weight_hh, h, c = draw(1, B, H, torch.bfloat16)
+    arguments = (gates_x, weight_hh.bfloat16().float(), h.bfloat16().float(), c)
+    actual = run(on(instruction_set), arguments)
+    expected = run(reference.lstm_sequence, (gates_x.float(), *arguments[1:]))
+    assert_near(actual["h"], expected["h"], PARITY[torch.float32])
+    assert_near(actual["c"], expected["c"], PARITY[torch.float32])
+    grad_h = actual["grad_gates_x"][0].double() @ arguments[1].double()
+    assert_near(actual["grad_h"].double(), grad_h, PARITY[torch.float32])
 
 
 @needs_compiler
@@ -145,7 +168,7 @@ def test_inference_gives_the_same_bits(dtype: torch.dtype, instruction_set: str)
 @pytest.mark.usefixtures("_one_and_two_threads")
 @on_every_instruction_set
 @in_both_dtypes
-@pytest.mark.parametrize("batch_size", [2, 13, 64])
+@pytest.mark.parametrize("batch_size", [2, 13, 37, 64])
 def test_threads_give_the_same_bits(batch_size: int, dtype: torch.dtype, instruction_set: str) -> None:
     """One thread and two compute the same outputs and input gradients, bit for bit."""
     results = []

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import amx
 import pytest
 
 from charlm.errors import InputError
@@ -149,6 +150,34 @@ def test_a_compiler_without_openmp_will_do(tmp_path: Path, monkeypatch: pytest.M
     assert choose_kernel("cpu").note == "portable"
 
 
+@needs_compiler
+@pytest.mark.usefixtures("_fresh_choice")
+def test_a_compiler_without_amx_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instruction set whose flags the compiler refuses is left out, and the others are built."""
+    monkeypatch.setattr(native, "INSTRUCTION_SETS", {"amx": ("-mamx-tile",), "portable": ()})
+    compiler = shutil.which(COMPILER[0])
+    script = f'case "$*" in *-mamx*) echo "error: unrecognized option" >&2; exit 1;; esac; exec {compiler} "$@"'
+    monkeypatch.setenv("CC", write_compiler(tmp_path, script))
+    assert choose_kernel("cpu").note == "portable"
+    assert not hasattr(native.load_library(), "lstm_forward_amx")
+
+
+@needs_compiler
+def test_amx_runs_only_where_linux_says_so() -> None:
+    """The path is offered on no processor without AMX, whatever emulates its instructions."""
+    if "amx" in native.available_instruction_sets():
+        assert "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", list(native.INSTRUCTION_SETS))
+def test_fast_bfloat16_is_what_multiplies_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Automatic precision is bf16 on the instruction sets that multiply bfloat16, and on no other."""
+    monkeypatch.setattr(native, "fastest_instruction_set", lambda: name)
+    kernel = choose_kernel.__wrapped__("cpu")
+    assert (kernel.note, kernel.is_bf16_fast) == (name, name in {"amx", "avx512_bf16"})
+
+
 def test_importing_builds_nothing(tmp_path: Path) -> None:
     """Importing the kernels neither calls a compiler nor touches the cache; choosing one does."""
     environment = os.environ | {"CHARLM_CACHE_DIR": str(tmp_path / "cache")}
@@ -160,16 +189,19 @@ def test_importing_builds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", list(native.INSTRUCTION_SETS))
 def test_sanitizers_find_nothing(name: str, tmp_path: Path) -> None:
     """Address and undefined-behaviour sanitizers run over both passes at odd sizes, on exactly sized arrays."""
+    sources = [native.SOURCES / source for source in ("processor.c", *native.KERNEL_SOURCES)]
+    sources.append(Path(__file__).with_name("sanitize_kernels.c"))
     if name not in native.available_instruction_sets():
-        pytest.skip(f"THE PATH {name} IS NOT SANITIZED: this processor does not have it")
-    driver = Path(__file__).with_name("sanitize_kernels.c")
+        reason = amx.why_not() if name == "amx" else "this processor does not have it"
+        if reason:
+            pytest.skip(f"THE PATH {name} IS NOT SANITIZED: {reason}")
+        sources.append(amx.EMULATION)  # so that what tiles read and write is checked too
     program = tmp_path / "sanitized"
     sanitizers = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     built = subprocess.run(
         [
             *COMPILER, "-std=c11", *sanitizers, *native.INSTRUCTION_SETS[name], f"-DLSTM_PATH={name}",
-            f"-I{native.SOURCES}", str(driver), *(str(native.SOURCES / source) for source in native.KERNEL_SOURCES),
-            "-o", str(program),
+            f"-I{native.SOURCES}", *map(str, sources), "-o", str(program), "-lm",
         ],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

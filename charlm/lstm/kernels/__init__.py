@@ -77,7 +77,7 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
     else:
         try:
             chosen = native.fastest_instruction_set()
-            is_bf16_fast = chosen.endswith("bf16")
+            is_bf16_fast = chosen in native.FAST_BF16
             return Kernel("cpu", chosen, is_bf16_fast, cpu.lstm_sequence, lookup.look_up_rows, projection.project)
         except CharlmError as error:
             reason = str(error)

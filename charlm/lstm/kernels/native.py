@@ -1,8 +1,8 @@
 """Builds the C kernels with the compiler of this machine, once, and loads them.
 
 The library is kept in the cache directory under a name that changes with the sources, the compiler and the flags. It
-holds one compilation of the kernels for each instruction set of the architecture; which of them run is asked of the
-processor every time, so that a library built on another machine never meets an illegal instruction.
+holds one compilation of the kernels for each instruction set of the architecture that the compiler knows; which of them
+run is asked of the processor every time, so that a library built on another machine never meets an illegal instruction.
 """
 
 import ctypes
@@ -33,11 +33,15 @@ INSTRUCTION_SETS: dict[str, tuple[str, ...]] = {"portable": ()}
 """The compiler flags of each instruction set of this architecture, the fastest first."""
 if platform.machine() in {"x86_64", "AMD64"}:
     INSTRUCTION_SETS = {
+        "amx": (*X86_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"),
         "avx512_bf16": (*X86_AVX512, "-mavx512bf16"),
         "avx512": X86_AVX512,
         "avx2": X86_AVX2,
         "portable": (),
     }
+
+FAST_BF16 = frozenset({"amx", "avx512_bf16"})
+"""The instruction sets that multiply bfloat16."""
 
 # Contraction into multiply-adds changes the last bit, never the meaning; nothing else of "fast math" is safe for NaN.
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fPIC")
@@ -116,16 +120,30 @@ def compile_library(compiler: Arguments[str], sources: Path, output: Path) -> No
 
 
 def compile_objects(command: Arguments[str], sources: Path, library: Path) -> None:
-    """Compile and link with one command and its flags, several compilers at a time."""
+    """Compile and link with one command and its flags, several compilers at a time.
+
+    An instruction set whose flags an older compiler does not know is left out.
+    """
     objects = [str(library.parent / "processor.o")]
     commands = [[*command, "-c", str(sources / "processor.c"), "-o", objects[0]]]
     for name, flags in INSTRUCTION_SETS.items():
+        if flags and not accepts([*command, *flags]):
+            continue
         for source in KERNEL_SOURCES:
             objects.append(str(library.parent / f"{name}-{source}.o"))
             commands.append([*command, *flags, f"-DLSTM_PATH={name}", "-c", str(sources / source), "-o", objects[-1]])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(run, commands))
     run([*command, "-shared", *objects, "-o", str(library)])
+
+
+def accepts(command: Arguments[str]) -> bool:
+    """Return whether a compiler knows its flags, by an empty source."""
+    try:
+        run([*command, "-E", "-x", "c", os.devnull])
+    except BuildError:
+        return False
+    return True
 
 
 @functools.cache
@@ -162,4 +180,5 @@ def available_instruction_sets() -> list[str]:
         BuildError: they cannot be built or loaded here.
     """
     library = load_library()
-    return [name for name in INSTRUCTION_SETS if getattr(library, f"lstm_runs_{name}")()]
+    built = [name for name in INSTRUCTION_SETS if hasattr(library, f"lstm_forward_{name}")]
+    return [name for name in built if getattr(library, f"lstm_runs_{name}")()]

@@ -1,27 +1,28 @@
 /* One LSTM layer over a whole sequence, forward and backward, for one instruction set.
  *
  * The recurrent weights are packed once. Then each thread takes its own rows of the batch through all T steps and never
- * waits for another. In a step, a tile of a few rows by a few vectors of hidden units is multiplied and at once taken
+ * waits for another. In a step, a group of a few rows by a few vectors of hidden units is multiplied and at once taken
  * through its pointwise work, so that the pre-activations never leave the registers and the first-level cache.
  *
  * T time, B batch, H hidden width; P is H rounded up to whole vectors, for the thread's own arrays, where the units
  * beyond H stay zero. See lstm.h for the arrays.
  */
+#include "amx.h"
 #include "lstm.h"
-#include "product.h"
 
 #include <stdlib.h>
 
 #define JOIN(a, b) a##b
 #define NAMED(name, path) JOIN(name, path)
 
-enum { ALIGNMENT = 64, GATES = 4 };
+enum { ALIGNMENT = 64, GATES = 4, MAX_ROWS = HAS_AMX ? 2 * AMX_ROWS : TILE_ROWS };
 
 /* What one thread needs, cut from one allocation behind the packed weights. */
 typedef struct {
     char *operands[2]; /* left-hand values of the step before and of this one */
     float *carry;      /* (rows, P): the cell state, or backward its gradient */
     int64_t stride;    /* bytes from one row of operands to the next */
+    int64_t height;    /* rows of an AMX tile; operands has whole tiles */
 } Scratch;
 
 typedef struct {
@@ -47,7 +48,8 @@ static bool make_plan(Plan *plan, const Sequence *s, int64_t depth, int64_t num_
     plan->stride = round_up(plan->steps * 4, ALIGNMENT) + ALIGNMENT;
     plan->num_parts = min(s->num_threads, s->B);
     const int64_t rows = (s->B + plan->num_parts - 1) / plan->num_parts;
-    plan->scratch_bytes = round_up(rows * (2 * plan->stride + plan->padded_size * 4), ALIGNMENT);
+    const int64_t operand_bytes = round_up(rows, amx_height(rows)) * plan->stride;
+    plan->scratch_bytes = round_up(2 * operand_bytes + rows * plan->padded_size * 4, ALIGNMENT);
     const int64_t packed_bytes = num_blocks * plan->steps * BLOCK * 4;
     plan->packed = aligned_alloc(ALIGNMENT, (size_t)(packed_bytes + plan->num_parts * plan->scratch_bytes));
     plan->scratch = plan->packed + packed_bytes;
@@ -57,7 +59,10 @@ static bool make_plan(Plan *plan, const Sequence *s, int64_t depth, int64_t num_
 static Scratch take_scratch(const Plan *plan, int64_t part, int64_t rows)
 {
     char *start = plan->scratch + part * plan->scratch_bytes;
-    return (Scratch){{start, start + rows * plan->stride}, (float *)(start + 2 * rows * plan->stride), plan->stride};
+    const int64_t height = amx_height(rows), bytes = round_up(rows, height) * plan->stride;
+    if (HAS_AMX)
+        memset(start, 0, (size_t)(2 * bytes)); /* for the rows and the depth that only fill tiles */
+    return (Scratch){{start, start + bytes}, (float *)(start + 2 * bytes), plan->stride, height};
 }
 
 /* Block j holds LANES units, a vector for each gate. */
@@ -123,6 +128,24 @@ INLINE void advance(const Sequence *s, const Scratch *own, const Plan *plan, con
     }
 }
 
+/* Rows from `row` on that are multiplied together. */
+INLINE int64_t group_rows(const Scratch *own, int64_t row, int64_t rows, bool is_bf16)
+{
+    return is_bf16 && HAS_AMX ? min(rows - row, 2 * own->height) : tile_rows(row, rows);
+}
+
+/* The product of a group's operands, the even or the odd steps', with a block of weights. */
+INLINE void multiply(const Plan *plan, const Scratch *own, int64_t parity, int64_t row, int64_t group, int64_t block,
+                     bool is_bf16, Floats sums[][VECTORS])
+{
+    const char *operand = own->operands[parity] + row * own->stride;
+    const char *packed = plan->packed + block * plan->steps * BLOCK * 4;
+    if (is_bf16 && HAS_AMX)
+        amx_multiply(group, own->height, operand, own->stride, packed, plan->steps, sums);
+    else
+        multiply_tile((int)group, operand, own->stride, packed, plan->steps, is_bf16 && HAS_PAIRS, sums);
+}
+
 /* Set up the rows' state before the first step, and keep it where backward will look for it. */
 INLINE void begin_forward(const Sequence *s, const Plan *plan, const Scratch *own, int64_t rows, int64_t first_row,
                           bool is_bf16)
@@ -140,11 +163,11 @@ INLINE void begin_forward(const Sequence *s, const Plan *plan, const Scratch *ow
         }
 }
 
-/* Ask for what a tile's pointwise work will read: the product before it takes longer than memory does. */
-INLINE void prefetch_gates(const Sequence *s, const void *gates, int64_t t, int64_t row, int64_t tile, int64_t unit,
+/* Ask for what a group's pointwise work will read: the product before it takes longer than memory does. */
+INLINE void prefetch_gates(const Sequence *s, const void *gates, int64_t t, int64_t row, int64_t group, int64_t unit,
                            int64_t count, bool is_bf16)
 {
-    for (int64_t b = row; b < row + tile; b++)
+    for (int64_t b = row; b < row + group; b++)
         for (int gate = 0; gate < GATES; gate++)
             prefetch(gates, ((t * s->B + b) * GATES + gate) * s->H + unit, count, is_bf16);
 }
@@ -153,20 +176,22 @@ INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, bool
 {
     const int64_t first_row = s->B * part / plan->num_parts, rows = s->B * (part + 1) / plan->num_parts - first_row;
     const Scratch own = take_scratch(plan, part, rows);
-    const int64_t block_bytes = plan->steps * BLOCK * 4;
+    if (is_bf16 && HAS_AMX)
+        amx_begin(own.height);
     begin_forward(s, plan, &own, rows, first_row, is_bf16);
     for (int64_t t = 0; t < s->T; t++)
         for (int64_t block = 0; block < plan->num_blocks; block++)
-            for (int64_t row = 0, tile; row < rows; row += tile) {
-                Floats sums[TILE_ROWS][VECTORS];
-                tile = tile_rows(row, rows);
-                prefetch_gates(s, s->gates_x, t, first_row + row, tile, block * LANES, min(LANES, s->H - block * LANES),
-                               is_bf16);
-                multiply_tile((int)tile, own.operands[t % 2] + row * own.stride, own.stride,
-                              plan->packed + block * block_bytes, plan->steps, is_bf16 && HAS_PAIRS, sums);
-                for (int64_t r = 0; r < tile; r++)
+            for (int64_t row = 0, group; row < rows; row += group) {
+                Floats sums[MAX_ROWS][VECTORS];
+                group = group_rows(&own, row, rows, is_bf16);
+                prefetch_gates(s, s->gates_x, t, first_row + row, group, block * LANES,
+                               min(LANES, s->H - block * LANES), is_bf16);
+                multiply(plan, &own, t % 2, row, group, block, is_bf16, sums);
+                for (int64_t r = 0; r < group; r++)
                     advance(s, &own, plan, sums[r], t, row + r, first_row, block * LANES, is_bf16);
             }
+    if (is_bf16 && HAS_AMX)
+        amx_end();
 }
 
 /* Take one row and vector of units back through step t: the gradient of h after it to that of its pre-activations. */
@@ -209,16 +234,15 @@ INLINE void begin_backward(const Sequence *s, const Plan *plan, const Scratch *o
         }
 }
 
-/* The gradient of h after step t, for a tile: through the step behind it, or what the caller gave for the last one. */
-INLINE void gather_grad_h(const Sequence *s, const Scratch *own, const Plan *plan, int tile, int64_t t, int64_t row,
-                          int64_t first_row, int64_t block, bool is_bf16, Floats sums[TILE_ROWS][VECTORS])
+/* The gradient of h after step t, for a group: through the step behind it, or what the caller gave for the last one. */
+INLINE void gather_grad_h(const Sequence *s, const Scratch *own, const Plan *plan, int64_t group, int64_t t,
+                          int64_t row, int64_t first_row, int64_t block, bool is_bf16, Floats sums[][VECTORS])
 {
     if (t < s->T - 1) {
-        multiply_tile(tile, own->operands[(t + 1) % 2] + row * own->stride, own->stride,
-                      plan->packed + block * plan->steps * BLOCK * 4, plan->steps, is_bf16 && HAS_PAIRS, sums);
+        multiply(plan, own, (t + 1) % 2, row, group, block, is_bf16, sums);
         return;
     }
-    for (int r = 0; r < tile; r++)
+    for (int64_t r = 0; r < group; r++)
         for (int v = 0; v < VECTORS; v++) {
             const int64_t unit = block * BLOCK + v * LANES, at = (first_row + row + r) * s->H + unit;
             sums[r][v] = (Floats){0};
@@ -228,11 +252,11 @@ INLINE void gather_grad_h(const Sequence *s, const Scratch *own, const Plan *pla
 }
 
 /* The same for the way back. */
-INLINE void prefetch_step(const Sequence *s, int64_t t, int64_t row, int64_t tile, int64_t unit, bool is_bf16)
+INLINE void prefetch_step(const Sequence *s, int64_t t, int64_t row, int64_t group, int64_t unit, bool is_bf16)
 {
     const int64_t count = min(BLOCK, s->H - unit);
-    prefetch_gates(s, s->gates, t, row, tile, unit, count, is_bf16);
-    for (int64_t b = row; b < row + tile; b++) {
+    prefetch_gates(s, s->gates, t, row, group, unit, count, is_bf16);
+    for (int64_t b = row; b < row + group; b++) {
         prefetch(s->cells, (t * s->B + b) * s->H + unit, count, is_bf16);
         prefetch(s->cells, ((t + 1) * s->B + b) * s->H + unit, count, is_bf16);
         if (s->grad_hidden)
@@ -244,16 +268,18 @@ INLINE void backward_rows(const Sequence *s, const Plan *plan, int64_t part, boo
 {
     const int64_t first_row = s->B * part / plan->num_parts, rows = s->B * (part + 1) / plan->num_parts - first_row;
     const Scratch own = take_scratch(plan, part, rows);
+    if (is_bf16 && HAS_AMX)
+        amx_begin(own.height);
     begin_backward(s, plan, &own, rows, first_row);
     for (int64_t t = s->T - 1; t >= -1; t--)
         for (int64_t block = 0; block < plan->num_blocks; block++)
-            for (int64_t row = 0, tile; row < rows; row += tile) {
-                Floats grad_h[TILE_ROWS][VECTORS];
-                tile = tile_rows(row, rows);
+            for (int64_t row = 0, group; row < rows; row += group) {
+                Floats grad_h[MAX_ROWS][VECTORS];
+                group = group_rows(&own, row, rows, is_bf16);
                 if (t >= 0)
-                    prefetch_step(s, t, first_row + row, tile, block * BLOCK, is_bf16);
-                gather_grad_h(s, &own, plan, (int)tile, t, row, first_row, block, is_bf16, grad_h);
-                for (int64_t r = 0; r < tile; r++)
+                    prefetch_step(s, t, first_row + row, group, block * BLOCK, is_bf16);
+                gather_grad_h(s, &own, plan, group, t, row, first_row, block, is_bf16, grad_h);
+                for (int64_t r = 0; r < group; r++)
                     for (int v = 0; v < VECTORS; v++) {
                         const int64_t unit = block * BLOCK + v * LANES;
                         if (unit >= s->H)
@@ -265,13 +291,15 @@ INLINE void backward_rows(const Sequence *s, const Plan *plan, int64_t part, boo
                                   (int)min(LANES, s->H - unit), false);
                     }
             }
+    if (is_bf16 && HAS_AMX)
+        amx_end();
 }
 
 int NAMED(lstm_forward_, LSTM_PATH)(const Sequence *s)
 {
     Plan plan;
-    const int64_t depth = round_up(s->H, LANES);
-    if (!make_plan(&plan, s, depth, depth / LANES))
+    const int64_t depth = round_up(s->H, HAS_AMX ? AMX_DEPTH : LANES);
+    if (!make_plan(&plan, s, depth, round_up(s->H, LANES) / LANES))
         return 1;
     pack_forward(s, &plan, s->is_bf16);
 #pragma omp parallel for num_threads((int)plan.num_parts) schedule(static, 1)

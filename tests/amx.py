@@ -1,0 +1,33 @@
+"""The path ``amx`` where the processor does not have it: its instructions trap into an emulation of them."""
+
+import ctypes
+import sys
+import tempfile
+from pathlib import Path
+
+from charlm.lstm.kernels import native
+
+EMULATION = Path(__file__).with_name("emulate_tiles.c")
+FLAGS = ("-std=c11", "-O2", "-mfma")
+
+
+def emulate() -> str:
+    """Load the emulation for the rest of this process; return why that cannot be done, or an empty string."""
+    if reason := why_not():
+        return reason
+    with tempfile.TemporaryDirectory() as directory:
+        library = Path(directory) / "emulate_tiles.so"
+        native.run([*native.find_compiler(), *FLAGS, "-shared", "-fPIC", str(EMULATION), "-o", str(library), "-lm"])
+        ctypes.CDLL(str(library))
+    return ""
+
+
+def why_not() -> str:
+    """Return why the path cannot be emulated here, or an empty string."""
+    if sys.platform != "linux" or "amx" not in native.INSTRUCTION_SETS:
+        return "it is emulated on Linux on x86-64 only"
+    if not hasattr(native.load_library(), "lstm_forward_amx"):
+        return "the compiler does not know it"
+    if "avx512_bf16" not in native.available_instruction_sets():
+        return "the processor lacks the vectors that go with it"
+    return ""
