@@ -95,12 +95,15 @@ def test_killed_run_is_one_failure(config: Config, tmp_path: Path) -> None:
     def announce(_: str) -> None:
         if not killed:
             killed.append(int((doomed.directory / ".lock").read_text()))
+            groups.append(os.getpgid(killed[0]))
             os.kill(killed[0], signal.SIGKILL)
 
     killed: list[int] = []
+    groups: list[int] = []
     failures = run_tasks([doomed, other], 2, announce)
     assert failures == {doomed.directory: "its process was ended by SIGKILL"}
     assert (other.directory / "outcome.json").exists()
+    assert groups != [os.getpgid(0)]  # or a Ctrl-C would reach it twice, from the terminal and from the parent
 
 
 def test_unforeseen_failure_is_told(config: Config, tmp_path: Path) -> None:
