@@ -1,6 +1,7 @@
 """What a person sees of a run: a progress bar or plain lines on stderr, and TensorBoard."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from charlm.config import Config
 from charlm.model import CharLM
 from charlm.reporter import Reporter
 from charlm.run_directory import Row
+
+tqdm.set_lock(threading.RLock())  # its own lock is one of processes, which none here needs and a killed one leaks
 
 LINE_INTERVAL_S = 10.0
 """Least time between two plain lines of training loss, so that the log of a long run stays short."""

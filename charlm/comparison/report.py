@@ -90,14 +90,19 @@ def _format_group(results: Results, group: Group) -> str:
 
 def _describe_edges(group: Group) -> list[str]:
     """Say which arms might do better by a search that reaches further."""
-    edges = {"lowest": min, "highest": max}
-    return [
-        f"The best rate for {_count_layers(arm.num_layers)} is the {name} that was tried; "
-        "a search about another train.learning_rate might find a better one."
-        for arm in group.arms
-        for name, edge in edges.items()
-        if len(arm.trials) > 1 and arm.learning_rate == edge(trial.learning_rate for trial in arm.trials)
-    ]
+    lines = []
+    for name, edge in (("lowest", min), ("highest", max)):
+        depths = [
+            str(arm.num_layers)
+            for arm in group.arms
+            if len(arm.trials) > 1 and arm.learning_rate == edge(trial.learning_rate for trial in arm.trials)
+        ]
+        if depths:
+            lines.append(
+                f"Of the depths {', '.join(depths)} the best rate is the {name} that was tried; "
+                "a search about another train.learning_rate might find a better one."
+            )
+    return lines
 
 
 def _format_arm(arm: ArmFindings) -> list[str]:
