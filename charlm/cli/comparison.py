@@ -91,7 +91,11 @@ def compare_layers(
     if not report_only:
         share = plan.take_share(*shard)
         duration = format_duration(expect_duration(share, jobs))
-        click.echo(f"{share.num_runs} runs, expected to take {duration} and the validations", err=True)
+        click.echo(
+            f"{share.num_runs} runs, expected to take {duration} in all, and the validations besides; "
+            "what is finished is not trained again.",
+            err=True,
+        )
         failures = run_comparison(share, out, jobs, lambda line: click.echo(line, err=True))
     if shard == (1, 1) or report_only:
         click.echo(write_report(plan, read_comparison(plan, out, failures), out, command), nl=False)
