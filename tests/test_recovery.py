@@ -220,6 +220,20 @@ def test_second_process_is_refused(config: Config, tmp_path: Path) -> None:
     assert train(config, tmp_path / "run", resume=True).steps == 30
 
 
+def test_system_without_locks(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a run directory cannot be locked, the run says so and trains."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    recorder = Recorder()
+    assert train(config, tmp_path / "run", reporter=recorder).steps == 30
+    assert recorder.warnings == [
+        "this system cannot lock the run directory; see that no second process trains into it."
+    ]
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_broken_weights_overwrite_nothing(config: Config, tmp_path: Path, value: float) -> None:
     """Weights that are no numbers are neither validated nor saved: the run fails and the last good files stand."""
