@@ -112,7 +112,7 @@ def test_save_with_a_damaged_training_state_is_passed_over(
 def test_a_change_is_no_damage(
     config: Config, tmp_path: Path, name: str, section: str, change: dict[str, Any], message: str
 ) -> None:
-    """Another configuration or text is refused as such and not for damage, whichever save is damaged, and nothing is moved."""
+    """Another configuration or text is refused as such, whichever save is damaged, and nothing is moved."""
     train(config, tmp_path / "run")
     flip(tmp_path / "run" / name)
     (tmp_path / "other.txt").write_text("another text\n" * 500)
