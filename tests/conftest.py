@@ -26,6 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the user's cache out of the tests, set before any test module is imported: some build kernels on import."""
     config.stash[_CACHE] = tempfile.mkdtemp(prefix="charlm-tests-")
     os.environ["CHARLM_CACHE_DIR"] = config.stash[_CACHE]
+    os.environ.pop("PYTHONUNBUFFERED", None)  # commands under test buffer their output, as a user's do
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from charlm import cli
-from charlm.process import wait_briefly
+from charlm.process import hush_threads, wait_briefly
 
 
 def test_memory_is_kept_where_the_c_library_can() -> None:
@@ -29,6 +30,17 @@ def test_threads_wait_briefly(given: dict[str, str], expected: str | None, monke
     monkeypatch.setattr("os.environ", environment)
     wait_briefly()
     assert environment.get("GOMP_SPINCOUNT") == expected
+
+
+@pytest.mark.parametrize(("error", "is_shown"), [(OSError(28, "no room"), False), (ValueError("no room"), True)])
+def test_threads_that_cannot_write_are_hushed(
+    error: Exception, is_shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a thread that cannot write no traceback is shown, and of one that fails otherwise it is."""
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    hush_threads()
+    threading.excepthook(threading.ExceptHookArgs((type(error), error, None, None)))
+    assert ("no room" in capsys.readouterr().err) is is_shown
 
 
 def test_the_command_line_sets_both(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,19 @@ def test_rows_of_later_steps_are_forgotten(tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in run.metrics_path.read_text().splitlines()] == [10, 20, 30]
 
 
+def test_scraps_of_a_killed_process_go(tmp_path: Path) -> None:
+    """What a process that died in the middle of a write left is removed by the next one, and nothing else is."""
+    run = RunDirectory(tmp_path)
+    (tmp_path / "samples").mkdir()
+    scraps = [tmp_path / ".last.pt.unfinished", tmp_path / "samples" / ".step-0000010.txt.unfinished"]
+    for path in (*scraps, tmp_path / "last.pt", tmp_path / ".lock"):
+        path.touch()
+    run.begin("", 0)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        ".lock", "config.yaml", "last.pt", "metrics.jsonl", "samples"
+    ]  # fmt: skip
+
+
 def test_metrics_that_cannot_be_written(tmp_path: Path) -> None:
     """A full or closed disk is told as a failure of the run."""
     with pytest.raises(CharlmError, match="cannot be written"):
