@@ -4,9 +4,8 @@ import math
 
 import pytest
 
-from charlm.comparison import arms
 from charlm.config import Config
-from charlm.dry_run import count_parameters, plan_run
+from charlm.dry_run import plan_run
 from charlm.model import CharLM
 from charlm.text.corpus import load_corpus
 
@@ -23,10 +22,3 @@ def test_plan(config: Config) -> None:
     assert plan.baselines_bits["uniform"] == pytest.approx(math.log2(len(corpus.vocabulary)))
     assert plan.duration_s == pytest.approx(30 * 64 / plan.chars_per_s)
     assert plan.memory_bytes["weights, gradients, optimizer"] == 16 * plan.num_parameters["whole"]
-
-
-@pytest.mark.parametrize("num_layers", [1, 2, 3, 4])
-def test_counts_agree_with_the_solver(num_layers: int) -> None:
-    """The formula that the comparison solves counts what the model has."""
-    model = CharLM(13, num_layers, 9, 5)
-    assert count_parameters(model)["whole"] == arms.count_parameters(13, 5, 9, num_layers)

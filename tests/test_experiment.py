@@ -144,7 +144,7 @@ def test_tuning_takes_the_best_trial(quick: Config, tmp_path: Path) -> None:
             trained = load_checkpoint(tmp_path / run.directory / "best.pt").config
             assert (trained.train.learning_rate, trained.model.dropout) == (best.learning_rate, best.dropout)
     assert results.groups[0].arms[0].learning_rate != 1e-4
-    assert "Of the depths 1, 2 the best rate is the highest that was tried" in format_report(results)
+    assert "At depth 1, 2 the best rate is the highest that was tried" in format_report(results)
 
 
 def test_goes_on_where_it_stood(quick: Config, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def _describe_edges(group: Group) -> list[str]:
         ]
         if depths:
             lines.append(
-                f"Of the depths {', '.join(depths)} the best rate is the {name} that was tried; "
+                f"At depth {', '.join(depths)} the best rate is the {name} that was tried; "
                 "a search about another train.learning_rate might find a better one."
             )
     return lines
