@@ -41,4 +41,4 @@ def test_results_follow_from_their_runs(path: Path) -> None:
 
 def test_there_are_results() -> None:
     """The page rests on comparisons at equal parameters of two texts, and on one at equal width."""
-    assert [path.parent.name for path in RESULTS] == ["shakespeare"]
+    assert [path.parent.name for path in RESULTS] == ["shakespeare", "warpeace", "warpeace-width"]
