@@ -147,6 +147,15 @@ def test_tuning_takes_the_best_trial(quick: Config, tmp_path: Path) -> None:
     assert "At depth 1, 2 the best rate is the highest that was tried" in format_report(results)
 
 
+def test_trial_is_no_run(quick: Config, tmp_path: Path) -> None:
+    """A seed that trials had, taken for a run later, is measured on the test part like any other."""
+    compare(plan(quick, [1], 1), tmp_path)
+    results, said = compare(plan(quick, [0, 1]), tmp_path)
+    assert all(run.test_loss_nats for arm in results.groups[0].arms for run in arm.runs)
+    assert results.groups[0].differences[0].seeds == [0, 1]
+    assert len(said) == 2
+
+
 def test_goes_on_where_it_stood(quick: Config, tmp_path: Path) -> None:
     """A second call trains nothing again and finds the same; a further seed only adds its own runs."""
     first, _ = compare(plan(quick, [1]), tmp_path)

@@ -46,15 +46,13 @@ def run_comparison(plan: Plan, directory: Path, num_jobs: int, announce: Announc
     failures = _train(trials, directory, False, num_jobs, announce)
     chosen = {arm: _choose(plan, arm, directory) for arm in plan.arms}
     runs = [run for arm, candidate in chosen.items() if candidate for run in plan.runs(arm, candidate)]
-    return failures | _train(runs, directory, plan.config.data.test_frac > 0, num_jobs, announce)
+    return failures | _train(runs, directory, plan.has_test, num_jobs, announce)
 
 
 def _train(runs: Sequence[Run], directory: Path, has_test: bool, num_jobs: int, announce: Announce) -> dict[Path, str]:
-    unfinished = {run.name: run for run in runs if read_outcome(directory / run.name) is None}  # each name once
+    missing = {run.name: run for run in runs if read_outcome(directory / run.name, has_test) is None}  # each name once
     num_threads = threads_of_job(num_jobs)
-    tasks = [
-        Task(run.config, directory / name, has_test, num_threads, num_jobs == 1) for name, run in unfinished.items()
-    ]
+    tasks = [Task(run.config, directory / name, has_test, num_threads, num_jobs == 1) for name, run in missing.items()]
     return run_tasks(tasks, num_jobs, announce)
 
 
@@ -62,17 +60,13 @@ def _choose(plan: Plan, arm: Arm, directory: Path) -> Candidate | None:
     """Return the candidate whose trial had the lowest validation loss; the configured one where nothing is tuned."""
     if not plan.num_trials:
         return plan.candidates[0]
-    outcomes = _read_trials(plan, arm, directory)
+    outcomes = [read_outcome(directory / run.name) for run in plan.trials(arm)]
     losses = {
         candidate: outcome.val_loss_nats
         for candidate, outcome in zip(plan.candidates, outcomes, strict=True)
         if outcome is not None
     }
     return min(losses, key=losses.__getitem__) if losses else None
-
-
-def _read_trials(plan: Plan, arm: Arm, directory: Path) -> list[Outcome | None]:
-    return [read_outcome(directory / run.name) for run in plan.trials(arm)]
 
 
 def read_comparison(plan: Plan, directory: Path, failures: dict[Path, str]) -> list[ArmOutcome]:
@@ -88,13 +82,19 @@ def read_comparison(plan: Plan, directory: Path, failures: dict[Path, str]) -> l
 
 def _read_arm(plan: Plan, arm: Arm, directory: Path, failures: dict[Path, str]) -> ArmOutcome:
     chosen = _choose(plan, arm, directory)
-    runs = plan.runs(arm, chosen) if chosen else []
-    outcomes = {run.config.train.seed: read_outcome(directory / run.name) for run in runs}
-    names = [run.name for run in [*plan.trials(arm), *runs] if read_outcome(directory / run.name) is None]
+    trials = {run.name: read_outcome(directory / run.name) for run in plan.trials(arm)}
+    runs = {
+        run.name: read_outcome(directory / run.name, plan.has_test)
+        for run in (plan.runs(arm, chosen) if chosen else [])
+    }
     return ArmOutcome(
         arm=arm,
-        trials=_read_trials(plan, arm, directory),
+        trials=list(trials.values()),
         chosen=chosen,
-        runs={seed: outcome for seed, outcome in outcomes.items() if outcome},
-        failures={name: failures.get(directory / name, "not finished") for name in names},
+        runs={outcome.seed: outcome for outcome in runs.values() if outcome},
+        failures={
+            name: failures.get(directory / name, "not finished")
+            for name, outcome in (trials | runs).items()
+            if outcome is None
+        },
     )

@@ -88,9 +88,15 @@ def _trace(rows: list[Row], chars_per_step: int) -> Curve:
     )
 
 
-def read_outcome(directory: Path) -> Outcome | None:
-    """Return what a run reached, or None where it has not finished or what it wrote is damaged."""
+def read_outcome(directory: Path, has_test: bool = False) -> Outcome | None:
+    """Return what a run reached, or None where it has not finished or what it wrote is damaged.
+
+    Args:
+        directory: the run directory.
+        has_test: whether a run whose test part was not measured has not finished, such as a trial's.
+    """
     try:
-        return Outcome.model_validate_json((directory / FILE_NAME).read_bytes())
+        outcome = Outcome.model_validate_json((directory / FILE_NAME).read_bytes())
     except (OSError, ValidationError):
         return None
+    return None if has_test and outcome.test_loss_nats is None else outcome

@@ -79,6 +79,11 @@ class Plan:
         return Run(f"{arm.num_layers}x{arm.hidden_size}-seed-{seed}-{identity}", arm, config)
 
     @property
+    def has_test(self) -> bool:
+        """Whether the runs that count measure a test part."""
+        return self.config.data.test_frac > 0
+
+    @property
     def num_runs(self) -> int:
         """How many trainings there are, those of the trials among them."""
         return len(self.arms) * (len(self.seeds) + self.num_trials)

@@ -104,7 +104,7 @@ def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Resul
         outcomes: what came of each arm.
         command: what was run, as a person would type it.
     """
-    loss: Loss = "test" if plan.config.data.test_frac > 0 else "val"
+    loss: Loss = "test" if plan.has_test else "val"
     finished = [run for outcome in outcomes for run in outcome.runs.values()]
     settings = plan.config.train
     return Results(

@@ -89,14 +89,12 @@ def run_tasks(tasks: Sequence[Task], num_jobs: int, announce: Announce) -> dict[
             for worker in [worker for worker in working if not worker.process.is_alive()]:
                 working.remove(worker)
                 reason = _collect(worker)
-                if signal_number and reason:
-                    continue
-                num_done += 1
-                took = f"after {time.monotonic() - worker.began_at_s:.0f} s"
-                name = worker.task.directory.name
+                if reason and signal_number:
+                    continue  # it was stopped
                 if reason:
                     failures[worker.task.directory] = reason
-                announce(f"[{num_done}/{len(tasks)}] {name} {f'failed {took}: {reason}' if reason else f'done {took}'}")
+                num_done += 1
+                announce(f"[{num_done}/{len(tasks)}] {_describe_ending(worker, reason)}")
     if signal_number:
         raise StoppedError(
             f"{num_done} of {len(tasks)} runs are done, and what was under way is saved. Go on with the same command.",
@@ -134,6 +132,11 @@ def _collect(worker: _Worker) -> str:
     if code and not reason:
         reason = f"its process was ended by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
     return reason
+
+
+def _describe_ending(worker: _Worker, reason: str) -> str:
+    took = f"after {time.monotonic() - worker.began_at_s:.0f} s"
+    return f"{worker.task.directory.name} " + (f"failed {took}: {reason}" if reason else f"done {took}")
 
 
 def _work(task: Task, connection: Connection) -> None:
