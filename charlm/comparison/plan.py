@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from pydantic import ValidationError
 
 from charlm.comparison.arms import Arm, Match, plan_arms
 from charlm.comparison.tuning import Candidate, draw_candidates, tuning_seed
 from charlm.config import Config
 from charlm.dry_run import measure_speed
+from charlm.errors import InputError
 from charlm.reporter import Reporter
 from charlm.session import Session
 from charlm.text.corpus import Corpus, load_corpus
@@ -110,14 +112,24 @@ def plan_comparison(
         reporter: hears of the reading of the corpus.
 
     Raises:
-        InputError: the corpus cannot be used, or a budget is too small.
+        InputError: the corpus cannot be used, a budget is too small, or a depth, width or seed is out of range.
     """
     corpus = load_corpus(config.data.path, config.data.level, reporter.read)
     vocabulary_size, model = len(corpus.vocabulary), config.model
     configured = Arm(model.num_layers, model.hidden_size, vocabulary_size, model.embed_size, match, 1)
     arms = plan_arms(depths, match, budgets or [configured.size], vocabulary_size, model.embed_size)
     Session(config, corpus)  # a corpus or a device that no run could use is known before any begins
-    return Plan(config, corpus.digest, arms, list(seeds), num_trials)
+    plan = Plan(config, corpus.digest, arms, list(seeds), num_trials)
+    try:
+        for arm in arms:
+            plan.runs(arm, plan.candidates[0])
+    except ValidationError as error:
+        [wrong, *_] = error.errors(include_url=False)
+        raise InputError(
+            f"a run would have {'.'.join(map(str, wrong['loc']))}={wrong['input']}: {wrong['msg'].lower()}. "
+            "Choose other --layers, --seeds or --budget."
+        ) from None
+    return plan
 
 
 def expect_duration(plan: Plan, num_jobs: int) -> float:
