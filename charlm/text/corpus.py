@@ -31,7 +31,7 @@ SCRAP_AGE_S = 24 * 3600
 """Age at which what an interrupted encoding left is taken for dead; a live one ends long before."""
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading an encoded corpus raises where there is none, or no whole one."""
+"""What reading an encoded corpus raises where it is not whole."""
 
 NUM_CODE_POINTS = 0x110000
 BYTE_ORDER_MARK = "\ufeff"
@@ -73,12 +73,13 @@ def load_corpus(path: str, level: Level, progress: Progress = lambda _, chunks: 
     sources = find_sources(path)
     digest = _digest(sources, level, progress)
     folder = cache_directory() / "corpora" / digest
-    try:
-        return _open_encoded(folder, path, digest)
-    except UNREADABLE:  # it is not there, or is what a failing disk left of it
-        shutil.rmtree(folder, ignore_errors=True)
-        _encode(sources, level, folder, progress, path)
-        return _open_encoded(folder, path, digest)
+    if folder.is_dir():
+        try:
+            return _open_encoded(folder, path, digest)
+        except UNREADABLE:  # it is what a failing disk left
+            shutil.rmtree(folder, ignore_errors=True)
+    _encode(sources, level, folder, progress, path)  # another process may have done so meanwhile; its files stay
+    return _open_encoded(folder, path, digest)
 
 
 def _digest(sources: list[Source], level: Level, progress: Progress) -> str:
@@ -95,7 +96,7 @@ def _open_encoded(folder: Path, name: str, digest: str) -> Corpus:
     """Return what was encoded before.
 
     Raises:
-        UNREADABLE: there is nothing, or it is not whole.
+        UNREADABLE: it is not whole.
     """
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     vocabulary = Vocabulary.from_plain(meta["vocabulary"])
