@@ -1,6 +1,6 @@
 """Times charlm's LSTM against ``nn.Embedding + nn.LSTM + nn.Linear``, side by side in one run.
 
-Each implementation lives in a process of its own, as a user would run it; one step of each in turn, medians of many.
+Each implementation lives in a process of its own, as a user would run it; a few steps of each in turn, medians of all.
 Times whole training steps (forward, loss, backward, clipping, AdamW), evaluation without gradients, and sampling one
 stream; and the machine's own large matrix product, of whose speed the training steps reach a share in useful FLOPs.
 
@@ -25,12 +25,18 @@ from torch.nn import functional as F
 from charlm.config import TrainConfig
 from charlm.model import CharLM
 from charlm.optimization import build_optimizer, train_step
-from charlm.process import keep_freed_memory
+from charlm.process import keep_freed_memory, wait_briefly
 from charlm.text.streams import Batch
 
 V = 65
 PRECISIONS = ("fp32", "bf16")
 NUM_SAMPLED = 50
+
+SETTLING_S = 0.02
+"""Before a turn: idle OpenMP threads of the other process still spin for some milliseconds, on a core of this one."""
+
+TURN_S = 0.05
+"""A turn's timed steps go on for at least so long."""
 
 
 class Cell(NamedTuple):
@@ -129,7 +135,7 @@ def matrix_product(dtype: torch.dtype, size: int = 2048) -> Callable[[], Any]:
 
 
 def serve(connection: Connection, implementation: str, keeps_memory: bool) -> None:
-    """Run tasks on request, in a process of their own: (cell, task) in, seconds out."""
+    """Take turns on request, in a process of their own: (cell, task) in, the seconds of each timed step out."""
     if keeps_memory:
         keep_freed_memory()
     products = {"product fp32": matrix_product(torch.float32), "product bf16": matrix_product(torch.bfloat16)}
@@ -137,33 +143,34 @@ def serve(connection: Connection, implementation: str, keeps_memory: bool) -> No
     for cell, task in iter(connection.recv, None):
         if cell != current:
             tasks, current = products | build_tasks(implementation, cell), cell
+        time.sleep(SETTLING_S)
         tasks[task]()  # wakes the threads and fills the caches, which the other process had
-        started_at_s = time.perf_counter()
-        tasks[task]()
-        connection.send(time.perf_counter() - started_at_s)
+        moments_s = [time.perf_counter()]
+        while moments_s[-1] < moments_s[0] + TURN_S:
+            tasks[task]()
+            moments_s.append(time.perf_counter())
+        connection.send([after - before for before, after in itertools.pairwise(moments_s)])
 
 
 def time_tasks(
-    servers: dict[str, Connection], cell: Cell | None, tasks: list[tuple[str, str]], num_repeats: int, warmup: int = 1
+    servers: dict[str, Connection], cell: Cell | None, tasks: list[tuple[str, str]], num_turns: int
 ) -> dict[tuple[str, str], float]:
-    """Return the median seconds of each (implementation, task), run in turn."""
+    """Return the median seconds of each (implementation, task), after a turn that does not count."""
     seconds: dict[tuple[str, str], list[float]] = {task: [] for task in tasks}
-    for repeat in range(num_repeats + warmup):
+    for turn in range(num_turns + 1):
         for implementation, task in tasks:
             servers[implementation].send((cell, task))
-            elapsed_s = servers[implementation].recv()
-            if repeat >= warmup:
-                seconds[implementation, task].append(elapsed_s)
+            steps_s = servers[implementation].recv()
+            if turn > 0:
+                seconds[implementation, task] += steps_s
     return {task: statistics.median(values) for task, values in seconds.items()}
 
 
-def measure(
-    servers: dict[str, Connection], cell: Cell, num_repeats: int, product_s: dict[str, float]
-) -> dict[str, Any]:
+def measure(servers: dict[str, Connection], cell: Cell, num_turns: int, product_s: dict[str, float]) -> dict[str, Any]:
     """Return a row of the table."""
     names = ("train fp32", "train bf16", "evaluate", "sample")
     tasks = [(implementation, name) for name in names for implementation in ("torch", "charlm")]
-    median_s = time_tasks(servers, cell, tasks, num_repeats)
+    median_s = time_tasks(servers, cell, tasks, num_turns)
     row: dict[str, Any] = cell._asdict()
     for (implementation, name), seconds in median_s.items():
         row[f"{implementation} {name} ms"] = round(1e3 * seconds, 3)
@@ -211,8 +218,8 @@ def parse_numbers(context: click.Context, parameter: click.Parameter, value: str
 @click.option("--widths", default="128,256,512", callback=parse_numbers, show_default=True)
 @click.option("--batches", default="32,64,128", callback=parse_numbers, show_default=True)
 @click.option("--lengths", default="64,128", callback=parse_numbers, show_default=True)
-@click.option("--repeats", default=11, show_default=True, help="Timed steps of each; their median counts.")
-@click.option("--quick", is_flag=True, help="Two cells of the grid and few repeats, in under a minute.")
+@click.option("--turns", default=5, show_default=True, help="Turns of each; the median of all their steps counts.")
+@click.option("--quick", is_flag=True, help="Two cells of the grid and few turns, in under a minute.")
 @click.option("--same-allocator", is_flag=True, help="Let nn.LSTM's process keep freed memory too, as charlm's does.")
 @click.option("--out", default="benchmark_lstm", show_default=True, help="Where to write: OUT.jsonl and OUT.png.")
 def main(
@@ -220,7 +227,7 @@ def main(
     widths: list[int],
     batches: list[int],
     lengths: list[int],
-    repeats: int,
+    turns: int,
     quick: bool,
     same_allocator: bool,
     out: str,
@@ -228,12 +235,14 @@ def main(
     """Time charlm's LSTM against torch.nn.LSTM in training, evaluation and sampling."""
     grid = [Cell(*cell) for cell in itertools.product(layers, widths, batches, lengths)]
     if quick:
-        grid, repeats = [Cell(1, 128, 32, 64), Cell(2, 256, 32, 64)], 5
+        grid, turns = [Cell(1, 128, 32, 64), Cell(2, 256, 32, 64)], 3
     spawn = multiprocessing.get_context("spawn")
     servers = {}
     for implementation in ("torch", "charlm"):
         servers[implementation], theirs = spawn.Pipe()
         keeps_memory = same_allocator or implementation == "charlm"
+        if implementation == "charlm":
+            wait_briefly()  # by way of the environment, as its command line does
         spawn.Process(target=serve, args=(theirs, implementation, keeps_memory), daemon=True).start()
     products = time_tasks(servers, None, [("torch", f"product {precision}") for precision in PRECISIONS], 11)
     product_s = {precision: products["torch", f"product {precision}"] for precision in PRECISIONS}
@@ -242,7 +251,7 @@ def main(
     rows = []
     with Path(f"{out}.jsonl").open("w", encoding="utf-8") as file:
         for cell in grid:
-            rows.append(measure(servers, cell, repeats, product_s))
+            rows.append(measure(servers, cell, turns, product_s))
             print(json.dumps(rows[-1]), file=file, flush=True)
             click.echo("  ".join(f"{key} {value}" for key, value in rows[-1].items() if "ms" not in key))
     for connection in servers.values():
