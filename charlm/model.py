@@ -6,6 +6,7 @@ Dimensions: B batch, T time, E embedding, H hidden width, V vocabulary, L layers
 from torch import Tensor, nn
 
 from charlm.lstm import LSTM, LSTMCell
+from charlm.lstm.kernels.lookup import Lookup
 from charlm.lstm.layers import States
 
 
@@ -58,7 +59,7 @@ class CharLM(nn.Module):
         hidden, states = self.lstm.step(self.embedding(ids), states)
         return self.output(hidden), states
 
-    def _first_gates(self, ids: Tensor) -> Tensor:
+    def _first_gates(self, ids: Tensor) -> Tensor | Lookup:
         """Return W x + b of the first layer, (T, B, 4H), for ids (T, B).
 
         x is one of V embeddings, so W x + b is one of V rows: a table and a lookup, unless the table would
@@ -67,4 +68,4 @@ class CharLM(nn.Module):
         first: LSTMCell = self.lstm.cells[0]  # type: ignore[assignment]
         if self.embedding.num_embeddings > ids.numel():
             return first.project(self.embedding(ids))
-        return self.lstm.kernel.look_up_rows(first.project(self.embedding.weight), ids)
+        return Lookup(first.project(self.embedding.weight), ids)

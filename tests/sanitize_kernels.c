@@ -35,6 +35,14 @@ static void run(int64_t T, int64_t B, int64_t H, int64_t num_threads, int64_t is
         s.grad_hidden = arrays[9], s.grad_h_last = arrays[10], s.grad_c_last = arrays[11];
     s.grad_gates_x = arrays[12], s.grad_h_first = arrays[13], s.grad_c_first = arrays[14];
     failed |= NAMED(lstm_backward_, LSTM_PATH)(&s);
+    int64_t *ids = malloc((size_t)(T * B) * sizeof *ids);
+    for (int64_t n = 0; n < T * B; n++)
+        ids[n] = n % 3;
+    void *rows = draw(3 * 4 * H, size);
+    s.gates_x = rows, s.ids = ids;
+    failed |= NAMED(lstm_forward_, LSTM_PATH)(&s);
+    free(rows);
+    free(ids);
     if (failed)
         abort();
     for (int n = 0; n < 15; n++)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from charlm.errors import InputError
 from charlm.lstm import LSTMState
 from charlm.lstm.kernels import choose_kernel, cpu, lookup, native, projection, reference
+from charlm.lstm.kernels.lookup import Lookup
 from charlm.model import CharLM
 
 try:
@@ -258,18 +259,55 @@ def test_reference_passes_gradcheck() -> None:
 
 
 @needs_compiler
+@on_every_instruction_set
+@in_both_dtypes
+def test_lookup_equals_its_rows_written_out(dtype: torch.dtype, instruction_set: str) -> None:
+    """Gates read from a table have, bit for bit, the outputs of the same gates written out, and their gradients."""
+    T, B, H = 5, 7, 33
+    rows, *arguments = draw(3, 4, H, dtype)
+    table, ids = rows.flatten(0, 1), torch.randint(12, (B, T)).T  # not contiguous
+
+    def looking_up(rows: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        return cpu.lstm_sequence(Lookup(rows, ids), weight_hh, state, instruction_set)
+
+    def writing_out(rows: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        return cpu.lstm_sequence(Lookup(rows, ids).write_out(), weight_hh, state, instruction_set)
+
+    state = (torch.randn(B, H).tanh(), torch.randn(B, H))
+    actual, expected = (run(kernel, (table, arguments[0], *state)) for kernel in (looking_up, writing_out))
+    assert_near(actual.pop("grad_gates_x"), expected.pop("grad_gates_x"), PARITY[dtype])  # torch's own sums
+    assert [name for name, x in expected.items() if not torch.equal(actual[name], x)] == []
+
+
+@needs_compiler
 @in_both_dtypes
 def test_lookup_sums_gradients_in_float32(dtype: torch.dtype) -> None:
     """The gradient of a table's row is the sum over its places, rounded once, for rows met often, once and never."""
     torch.manual_seed(0)
-    table = torch.randn(9, 133).to(dtype).requires_grad_()
     ids = torch.cat([torch.zeros(3000, dtype=torch.int64), torch.randint(1, 8, (1000,))]).reshape(50, 80)
     grad = torch.rand(50, 80, 133).to(dtype)
-    rows = lookup.look_up_rows(table, ids)
-    assert torch.equal(rows, F.embedding(ids, table))
-    [actual] = torch.autograd.grad(rows, table, grad)
+    actual = lookup.sum_rows(grad, ids, 9)
     expected = torch.zeros(9, 133, dtype=torch.float64).index_add_(0, ids.flatten(), grad.flatten(0, 1).double())
     assert_near(actual.double(), expected, LOOKUP[dtype])
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (torch.full((2, 3), 5), "ids must be in 0..4, got 5..5"),
+        (torch.full((2, 3), -1), "ids must be in 0..4, got -1..-1"),
+        (torch.zeros(2, 3, dtype=torch.int32), "ids must be int64"),
+        (torch.zeros(2, 0, dtype=torch.int64), "expected shapes"),
+        (torch.zeros(6, dtype=torch.int64), "expected shapes"),
+    ],
+    ids=["too large", "negative", "int32", "empty", "flat"],
+)
+def test_unfit_ids_are_refused(ids: Tensor, message: str) -> None:
+    """Ids of another dtype or shape, or without a row, are named before a row is read."""
+    state = LSTMState(torch.zeros(3, 4), torch.zeros(3, 4))
+    with pytest.raises(InputError, match=message):
+        cpu.lstm_sequence(Lookup(torch.zeros(5, 16), ids), torch.zeros(16, 4), state)
 
 
 @needs_compiler

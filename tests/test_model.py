@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from charlm.lstm.kernels.lookup import Lookup
+from charlm.lstm.layers import States
 from charlm.model import CharLM
 
 V, B, T = 11, 3, 8
@@ -24,23 +26,23 @@ def test_shapes_and_carried_state(num_layers: int) -> None:
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole, rtol=1e-5, atol=1e-6)
 
 
-def test_table_equals_product(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+def test_table_equals_product(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lookup in a table of W x + b equals the product, for a batch on either side of the vocabulary's size."""
     torch.manual_seed(1)
-    model = CharLM(V, 1, 7, 4, kernel="reference")
-    kernel, lookups = model.lstm.kernel, []
+    model = CharLM(V, 1, 7, 4, kernel=kernel)
+    forward, lookups = model.lstm.forward, []
 
-    def look_up_rows(table: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        lookups.append(ids.numel())
-        return kernel.look_up_rows(table, ids)
+    def spy(gates_x: torch.Tensor | Lookup, states: States) -> tuple[torch.Tensor, States]:
+        lookups.append(isinstance(gates_x, Lookup))
+        return forward(gates_x, states)
 
-    spying = kernel._replace(look_up_rows=look_up_rows)
-    monkeypatch.setattr(type(model.lstm), "kernel", property(lambda _: spying))
+    monkeypatch.setattr(model.lstm, "forward", spy)
     ids = torch.randint(V, (B, T))  # more ids than symbols: the table
     whole, _ = model(ids, model.initial_state(B))
     rows = [model(ids[row : row + 1], model.initial_state(1))[0] for row in range(B)]  # fewer: the product
     torch.testing.assert_close(torch.cat(rows), whole, rtol=1e-5, atol=1e-6)
-    assert lookups == [B * T]
+    assert lookups == [True] + [False] * B
 
 
 def test_step_equals_sequence() -> None:

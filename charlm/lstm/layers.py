@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from charlm.lstm.cell import LSTMCell, LSTMState
 from charlm.lstm.kernels import Kernel, choose_kernel
+from charlm.lstm.kernels.lookup import Lookup
 
 States = tuple[LSTMState, ...]
 """One state a layer, the lowest layer first."""
@@ -63,26 +64,32 @@ class LSTM(nn.Module):
             LSTMState(*cell.weight_hh.new_zeros(2, batch_size, cell.hidden_size).unbind()) for cell in self._cells()
         )
 
-    def forward(self, gates_x: Tensor, states: Sequence[LSTMState]) -> tuple[Tensor, States]:
+    def forward(self, gates_x: Tensor | Lookup, states: Sequence[LSTMState]) -> tuple[Tensor, States]:
         """Run whole sequences.
 
         Args:
-            gates_x: the input's share of the first layer's gates, (T, B, 4H), made by ``cells[0].project``.
+            gates_x: the input's share of the first layer's gates, (T, B, 4H), made by ``cells[0].project``, or the
+                lookup of it.
             states: one state a layer, each (B, H); not modified.
 
         Returns:
             The last layer's hidden states (T, B, H), and the states after the last step.
         """
         kernel = self.kernel
-        hidden = gates_x
-        after = []
-        for depth, (cell, state) in enumerate(zip(self._cells(), states, strict=True)):
-            if depth > 0:
-                gates_x = kernel.project(hidden, cell.weight_ih, cell.bias)  # (T, B, 4H)
-            hidden, state = kernel.lstm_sequence(gates_x, cell.weight_hh, state)  # (T, B, H)
-            hidden = drop_locked(hidden, self.dropout if self.training else 0.0)
+        first, *upper = zip(self._cells(), states, strict=True)
+        hidden, state = self._run_layer(kernel, gates_x, *first)
+        after = [state]
+        for cell, state in upper:
+            gates_x = kernel.project(hidden, cell.weight_ih, cell.bias)  # (T, B, 4H)
+            hidden, state = self._run_layer(kernel, gates_x, cell, state)
             after.append(state)
         return hidden, tuple(after)
+
+    def _run_layer(
+        self, kernel: Kernel, gates_x: Tensor | Lookup, cell: LSTMCell, state: LSTMState
+    ) -> tuple[Tensor, LSTMState]:
+        hidden, state = kernel.lstm_sequence(gates_x, cell.weight_hh, state)  # (T, B, H)
+        return drop_locked(hidden, self.dropout if self.training else 0.0), state
 
     def step(self, x: Tensor, states: Sequence[LSTMState]) -> tuple[Tensor, States]:
         """Advance every cell by one step, without dropout.

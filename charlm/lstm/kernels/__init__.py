@@ -2,9 +2,9 @@
 
     lstm_sequence(gates_x, weight_hh, state) -> (hidden, state)
 
-Dimensions: T time, B batch, H hidden width. ``gates_x`` (T, B, 4H) is the input's share of the gates, and its
-dtype is that of the recurrent products; ``weight_hh`` is (4H, H); the state's tensors are (B, H) and keep their
-dtype; ``hidden`` (T, B, H) has the dtype of ``gates_x``. No kernel changes its arguments.
+Dimensions: T time, B batch, H hidden width. ``gates_x`` (T, B, 4H) is the input's share of the gates, or a ``Lookup``
+that stands for it, and its dtype is that of the recurrent products; ``weight_hh`` is (4H, H); the state's tensors are
+(B, H) and keep their dtype; ``hidden`` (T, B, H) has the dtype of ``gates_x``. No kernel changes its arguments.
 """
 
 import functools
@@ -17,13 +17,14 @@ from torch.nn import functional as F
 
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
-from charlm.lstm.kernels import cpu, lookup, native, projection, reference
+from charlm.lstm.kernels import cpu, native, projection, reference
+from charlm.lstm.kernels.lookup import Lookup
 
 
 class LSTMKernel(Protocol):
     """The signature that every kernel has."""
 
-    def __call__(self, gates_x: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def __call__(self, gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """Run T steps from ``state``; return hidden (T, B, H) and the state after the last step."""
         ...
 
@@ -36,7 +37,6 @@ class Kernel(NamedTuple):
         note: how it runs, or why no faster one does, in a few words.
         is_bf16_fast: whether it gains by bfloat16 products on this device.
         lstm_sequence: the kernel.
-        look_up_rows: rows of a table (V, 4H) at ids (T, B), for the first layer's gates.
         project: W x + b for all steps at once, given x (T, B, E), W (4H, E) and b (4H,).
     """
 
@@ -44,7 +44,6 @@ class Kernel(NamedTuple):
     note: str
     is_bf16_fast: bool
     lstm_sequence: LSTMKernel
-    look_up_rows: Callable[[Tensor, Tensor], Tensor]
     project: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -78,7 +77,7 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
         try:
             chosen = native.fastest_instruction_set()
             is_bf16_fast = chosen in native.FAST_BF16
-            return Kernel("cpu", chosen, is_bf16_fast, cpu.lstm_sequence, lookup.look_up_rows, projection.project)
+            return Kernel("cpu", chosen, is_bf16_fast, cpu.lstm_sequence, projection.project)
         except CharlmError as error:
             reason = str(error)
     if name == "auto":
@@ -88,6 +87,4 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
 
 def _reference(note: str, device: torch.device) -> Kernel:
     is_bf16_fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return Kernel(
-        "reference", note, is_bf16_fast, reference.lstm_sequence, lambda table, ids: F.embedding(ids, table), F.linear
-    )
+    return Kernel("reference", note, is_bf16_fast, reference.lstm_sequence, F.linear)

@@ -13,11 +13,12 @@ from torch.autograd.function import once_differentiable
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
 from charlm.lstm.kernels import native
+from charlm.lstm.kernels.lookup import Lookup, sum_rows
 from charlm.lstm.kernels.projection import multiply_transposed
 
 
 def lstm_sequence(
-    gates_x: Tensor, weight_hh: Tensor, state: LSTMState, instruction_set: str | None = None
+    gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState, instruction_set: str | None = None
 ) -> tuple[Tensor, LSTMState]:
     """Run T steps with the fastest instructions that the processor has.
 
@@ -25,7 +26,8 @@ def lstm_sequence(
     recurrent products are rounded to bfloat16, and so is what is kept for the backward pass.
 
     Args:
-        gates_x: the input's share of the gates, (T, B, 4H), float32 or bfloat16, T and B at least 1.
+        gates_x: the input's share of the gates, (T, B, 4H), float32 or bfloat16, T and B at least 1; the rows of a
+            lookup are read where they lie.
         weight_hh: recurrent weights, (4H, H), float32.
         state: h and c before the first step, each (B, H), float32; not modified.
         instruction_set: one of ``native.available_instruction_sets()``; None for the fastest.
@@ -34,39 +36,45 @@ def lstm_sequence(
         hidden (T, B, H) in the dtype of ``gates_x``, and the state after the last step, float32.
 
     Raises:
-        InputError: a tensor of another dtype, device or shape than these.
+        InputError: a tensor of another dtype, device or shape than these, or an id that is no row of its table.
     """
-    check_arguments(gates_x, weight_hh, state)
+    rows, ids = gates_x if isinstance(gates_x, Lookup) else (gates_x, None)
+    check_arguments(rows, ids, weight_hh, state)
     chosen = instruction_set or native.fastest_instruction_set()
-    if torch.is_grad_enabled() and any(x.requires_grad for x in (gates_x, weight_hh, *state)):
-        hidden, h, c = SequenceFunction.apply(gates_x, weight_hh, *state, chosen)  # type: ignore[no-untyped-call]
+    if torch.is_grad_enabled() and any(x.requires_grad for x in (rows, weight_hh, *state)):
+        hidden, h, c = SequenceFunction.apply(rows, ids, weight_hh, *state, chosen)  # type: ignore[no-untyped-call]
     else:
-        with_first, h, c = run_forward(gates_x, weight_hh, state, chosen, keeps=False)
+        with_first, h, c = run_forward(rows, ids, weight_hh, state, chosen, keeps=False)
         hidden = with_first[1:]
     return hidden, LSTMState(h, c)
 
 
-def check_arguments(gates_x: Tensor, weight_hh: Tensor, state: LSTMState) -> None:
-    """Raise InputError unless the kernels can take these tensors."""
-    for name, x in (("gates_x", gates_x), ("weight_hh", weight_hh), ("h", state.h), ("c", state.c)):
+def check_arguments(rows: Tensor, ids: Tensor | None, weight_hh: Tensor, state: LSTMState) -> None:
+    """Raise InputError unless the kernels can take these tensors: gates_x itself, or a table's rows and their ids."""
+    for name, x in (("gates_x", rows), ("weight_hh", weight_hh), ("h", state.h), ("c", state.c)):
         dtypes = (torch.float32, torch.bfloat16) if name == "gates_x" else (torch.float32,)
         if x.device.type != "cpu" or x.dtype not in dtypes:
             allowed = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
             raise InputError(
                 f"kernel cpu: {name} must be {allowed} on the CPU, got {x.dtype} on {x.device}; use reference"
             )
-    hidden_size = weight_hh.shape[-1]
-    batch_size = gates_x.shape[1] if gates_x.dim() == 3 else 0
+    if ids is not None and (ids.device.type != "cpu" or ids.dtype != torch.int64):
+        raise InputError(f"kernel cpu: ids must be int64 on the CPU, got {ids.dtype} on {ids.device}; use reference")
+    steps = rows.shape[:-1] if ids is None else ids.shape  # (T, B)
+    hidden_size, batch_size = weight_hh.shape[-1], steps[-1] if len(steps) == 2 else 0
     if (
-        min(gates_x.shape) < 1
-        or gates_x.shape[1:] != (batch_size, 4 * hidden_size)
+        min(*steps, *rows.shape, *weight_hh.shape, batch_size) < 1
+        or rows.dim() != (3 if ids is None else 2)
+        or rows.shape[-1] != 4 * hidden_size
         or weight_hh.shape != (4 * hidden_size, hidden_size)
         or any(x.shape != (batch_size, hidden_size) for x in state)
     ):
-        shapes = [tuple(x.shape) for x in (gates_x, weight_hh, *state)]
+        shapes = [tuple(x.shape) for x in (rows, weight_hh, *state)]
         raise InputError(
             f"kernel cpu: expected shapes (T, B, 4H), (4H, H), (B, H), (B, H), each at least 1, got {shapes}"
         )
+    if ids is not None and not 0 <= int(ids.min()) <= int(ids.max()) < len(rows):
+        raise InputError(f"kernel cpu: ids must be in 0..{len(rows) - 1}, got {int(ids.min())}..{int(ids.max())}")
 
 
 def call(name: str, **arguments: Tensor | int | None) -> None:
@@ -79,23 +87,24 @@ def call(name: str, **arguments: Tensor | int | None) -> None:
 
 
 def run_forward(
-    gates_x: Tensor, weight_hh: Tensor, state: LSTMState, instruction_set: str, keeps: bool
+    rows: Tensor, ids: Tensor | None, weight_hh: Tensor, state: LSTMState, instruction_set: str, keeps: bool
 ) -> tuple[Tensor, ...]:
     """Return h before and after every step (T + 1, B, H), h and c after the last, and gates and cells if it keeps.
 
     The gates are (T, B, 4H), after their activations, and the cells (T + 1, B, H), before and after every step.
     """
-    T, B, H = gates_x.shape[0], gates_x.shape[1], weight_hh.shape[1]
-    gates_x, weight_hh = gates_x.contiguous(), weight_hh.contiguous()
+    (T, B), H = rows.shape[:-1] if ids is None else ids.shape, weight_hh.shape[1]
+    rows, weight_hh = rows.contiguous(), weight_hh.contiguous()
     h_first, c_first = state.h.contiguous(), state.c.contiguous()
     h_last, c_last = torch.empty_like(h_first), torch.empty_like(c_first)
-    hidden = gates_x.new_empty(T + 1, B, H)
-    gates = torch.empty_like(gates_x) if keeps else None
+    hidden = rows.new_empty(T + 1, B, H)
+    gates = rows.new_empty(T, B, 4 * H) if keeps else None
     cells = torch.empty_like(hidden) if keeps else None
     call(
         f"lstm_forward_{instruction_set}",
-        T=T, B=B, H=H, is_bf16=gates_x.dtype == torch.bfloat16,
-        gates_x=gates_x, weight_hh=weight_hh, h_first=h_first, c_first=c_first,
+        T=T, B=B, H=H, is_bf16=rows.dtype == torch.bfloat16,
+        gates_x=rows, ids=None if ids is None else ids.contiguous(),
+        weight_hh=weight_hh, h_first=h_first, c_first=c_first,
         hidden=hidden, gates=gates, cells=cells, h_last=h_last, c_last=c_last,
     )  # fmt: skip
     return (hidden, h_last, c_last) if gates is None or cells is None else (hidden, h_last, c_last, gates, cells)
@@ -106,14 +115,21 @@ class SequenceFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, gates_x: Tensor, weight_hh: Tensor, h: Tensor, c: Tensor, instruction_set: str
+        ctx: Any,
+        rows: Tensor,
+        ids: Tensor | None,
+        weight_hh: Tensor,
+        h: Tensor,
+        c: Tensor,
+        instruction_set: str,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return hidden (T, B, H) and the state after the last step; keep the activated gates and the cells."""
-        hidden, h_last, c_last, *kept = run_forward(gates_x, weight_hh, LSTMState(h, c), instruction_set, keeps=True)
-        ctx.save_for_backward(weight_hh, hidden, *kept)
+        hidden, h, c, *kept = run_forward(rows, ids, weight_hh, LSTMState(h, c), instruction_set, keeps=True)
+        ctx.save_for_backward(ids, weight_hh, hidden, *kept)
+        ctx.num_rows = len(rows)
         ctx.instruction_set = instruction_set
         ctx.set_materialize_grads(False)
-        return hidden[1:], h_last, c_last
+        return hidden[1:], h, c
 
     @staticmethod
     @once_differentiable
@@ -121,7 +137,7 @@ class SequenceFunction(torch.autograd.Function):
         ctx: Any, grad_hidden: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of forward's tensors; U's is one product over all steps."""
-        weight_hh, hidden, gates, cells = ctx.saved_tensors
+        ids, weight_hh, hidden, gates, cells = ctx.saved_tensors
         T, B, H = gates.shape[0], gates.shape[1], weight_hh.shape[1]
         grads = [None if grad is None else grad.contiguous() for grad in (grad_hidden, grad_h, grad_c)]
         grad_gates = torch.empty_like(gates)
@@ -135,4 +151,5 @@ class SequenceFunction(torch.autograd.Function):
             grad_gates_x=grad_gates, grad_h_first=grad_h_first, grad_c_first=grad_c_first,
         )  # fmt: skip
         grad_weight = multiply_transposed(grad_gates.flatten(0, 1), hidden[:-1].flatten(0, 1))  # (4H, T B) (T B, H)
-        return grad_gates, grad_weight.to(weight_hh.dtype), grad_h_first, grad_c_first, None
+        grad_rows = grad_gates if ids is None else sum_rows(grad_gates, ids, ctx.num_rows)
+        return grad_rows, None, grad_weight.to(weight_hh.dtype), grad_h_first, grad_c_first, None

@@ -57,7 +57,7 @@ class Sequence(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("T", "B", "H", "num_threads", "is_bf16")),
-        *((name, ctypes.c_void_p) for name in ("weight_hh", "gates_x", "h_first", "c_first")),
+        *((name, ctypes.c_void_p) for name in ("weight_hh", "gates_x", "ids", "h_first", "c_first")),
         *((name, ctypes.c_void_p) for name in ("hidden", "gates", "cells", "h_last", "c_last")),
         *((name, ctypes.c_void_p) for name in ("grad_hidden", "grad_h_last", "grad_c_last")),
         *((name, ctypes.c_void_p) for name in ("grad_gates_x", "grad_h_first", "grad_c_first")),

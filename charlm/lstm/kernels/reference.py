@@ -4,19 +4,22 @@ import torch
 from torch import Tensor
 
 from charlm.lstm.cell import LSTMState, lstm_step
+from charlm.lstm.kernels.lookup import Lookup
 
 
-def lstm_sequence(gates_x: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+def lstm_sequence(gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
     """Run the cell over T steps.
 
     Args:
-        gates_x: the input's share of the gates, (T, B, 4H), T at least 1.
+        gates_x: the input's share of the gates, (T, B, 4H), T at least 1, or the lookup that makes it.
         weight_hh: recurrent weights, (4H, H).
         state: h and c before the first step, each (B, H); not modified.
 
     Returns:
         hidden (T, B, H) in the dtype of ``gates_x``, and the state after the last step.
     """
+    if isinstance(gates_x, Lookup):
+        gates_x = gates_x.write_out()
     weight_hh = weight_hh.to(gates_x.dtype)  # once, for autograd would keep a copy for every step
     outputs = []
     for step in gates_x:  # (B, 4H)

@@ -96,19 +96,26 @@ static void pack_backward(const Sequence *s, const Plan *plan, bool is_bf16)
             }
 }
 
+/* Where the input's share of the gates begins for one place. */
+INLINE int64_t gates_x_at(const Sequence *s, int64_t t, int64_t b)
+{
+    const int64_t place = t * s->B + b;
+    return (s->ids ? s->ids[place] : place) * GATES * s->H;
+}
+
 /* Take one row and vector of units through a step: pre-activations to h and c. */
 INLINE void advance(const Sequence *s, const Scratch *own, const Plan *plan, const Floats *sums, int64_t t, int64_t row,
                     int64_t first_row, int64_t unit, bool is_bf16)
 {
-    const int64_t H = s->H, b = first_row + row, at = (t * s->B + b) * GATES * H + unit;
+    const int64_t H = s->H, b = first_row + row, from = gates_x_at(s, t, b) + unit;
     const int count = (int)min(LANES, H - unit);
     float *carry = own->carry + row * plan->padded_size + unit;
     Floats c;
     memcpy(&c, carry, sizeof c);
-    const Floats i = sigmoid(sums[0] + load(s->gates_x, at, count, is_bf16));
-    const Floats f = sigmoid(sums[1] + load(s->gates_x, at + H, count, is_bf16));
-    const Floats g = hyperbolic_tangent(sums[2] + load(s->gates_x, at + 2 * H, count, is_bf16));
-    const Floats o = sigmoid(sums[3] + load(s->gates_x, at + 3 * H, count, is_bf16));
+    const Floats i = sigmoid(sums[0] + load(s->gates_x, from, count, is_bf16));
+    const Floats f = sigmoid(sums[1] + load(s->gates_x, from + H, count, is_bf16));
+    const Floats g = hyperbolic_tangent(sums[2] + load(s->gates_x, from + 2 * H, count, is_bf16));
+    const Floats o = sigmoid(sums[3] + load(s->gates_x, from + 3 * H, count, is_bf16));
     c = f * c + i * g;
     const Floats h = o * hyperbolic_tangent(c);
     memcpy(carry, &c, sizeof c);
@@ -116,6 +123,7 @@ INLINE void advance(const Sequence *s, const Scratch *own, const Plan *plan, con
     const int64_t after = ((t + 1) * s->B + b) * H + unit;
     store(s->hidden, after, h, count, is_bf16);
     if (s->gates) {
+        const int64_t at = (t * s->B + b) * GATES * H + unit;
         store(s->gates, at, i, count, is_bf16);
         store(s->gates, at + H, f, count, is_bf16);
         store(s->gates, at + 2 * H, g, count, is_bf16);
@@ -163,13 +171,11 @@ INLINE void begin_forward(const Sequence *s, const Plan *plan, const Scratch *ow
         }
 }
 
-/* Ask for what a group's pointwise work will read: the product before it takes longer than memory does. */
-INLINE void prefetch_gates(const Sequence *s, const void *gates, int64_t t, int64_t row, int64_t group, int64_t unit,
-                           int64_t count, bool is_bf16)
+/* Ask for the gates that pointwise work will read: the product before it takes longer than memory does. */
+INLINE void prefetch_gates(const Sequence *s, const void *gates, int64_t at, int64_t count, bool is_bf16)
 {
-    for (int64_t b = row; b < row + group; b++)
-        for (int gate = 0; gate < GATES; gate++)
-            prefetch(gates, ((t * s->B + b) * GATES + gate) * s->H + unit, count, is_bf16);
+    for (int gate = 0; gate < GATES; gate++)
+        prefetch(gates, at + gate * s->H, count, is_bf16);
 }
 
 INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, bool is_bf16)
@@ -184,8 +190,9 @@ INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, bool
             for (int64_t row = 0, group; row < rows; row += group) {
                 Floats sums[MAX_ROWS][VECTORS];
                 group = group_rows(&own, row, rows, is_bf16);
-                prefetch_gates(s, s->gates_x, t, first_row + row, group, block * LANES,
-                               min(LANES, s->H - block * LANES), is_bf16);
+                for (int64_t b = first_row + row; b < first_row + row + group; b++)
+                    prefetch_gates(s, s->gates_x, gates_x_at(s, t, b) + block * LANES,
+                                   min(LANES, s->H - block * LANES), is_bf16);
                 multiply(plan, &own, t % 2, row, group, block, is_bf16, sums);
                 for (int64_t r = 0; r < group; r++)
                     advance(s, &own, plan, sums[r], t, row + r, first_row, block * LANES, is_bf16);
@@ -255,8 +262,8 @@ INLINE void gather_grad_h(const Sequence *s, const Scratch *own, const Plan *pla
 INLINE void prefetch_step(const Sequence *s, int64_t t, int64_t row, int64_t group, int64_t unit, bool is_bf16)
 {
     const int64_t count = min(BLOCK, s->H - unit);
-    prefetch_gates(s, s->gates, t, row, group, unit, count, is_bf16);
     for (int64_t b = row; b < row + group; b++) {
+        prefetch_gates(s, s->gates, (t * s->B + b) * GATES * s->H + unit, count, is_bf16);
         prefetch(s->cells, (t * s->B + b) * s->H + unit, count, is_bf16);
         prefetch(s->cells, ((t + 1) * s->B + b) * s->H + unit, count, is_bf16);
         if (s->grad_hidden)

@@ -14,7 +14,8 @@ typedef struct {
     int64_t is_bf16;
     const float *weight_hh;   /* (4H, H) */
     /* forward: read */
-    const void *gates_x;      /* (T, B, 4H) element: the input's share of the pre-activations */
+    const void *gates_x;      /* (T, B, 4H) element: the input's share of the pre-activations; or rows (V, 4H) of it */
+    const int64_t *ids;       /* (T, B): the row of each place, in 0..V-1; or null where each place has its own */
     const float *h_first;     /* (B, H) */
     const float *c_first;     /* (B, H) */
     /* forward: written; backward: read */
