@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch.nn import functional as F
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from charlm.config import TrainConfig
 from charlm.lstm.layers import States
@@ -100,9 +101,11 @@ def train_step(
         loss = F.cross_entropy(logits.flatten(0, 1).float(), batch.targets.to(device).flatten())
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip or math.inf)
+    grad_norm = get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None])
     result = StepResult(loss.item(), grad_norm.item(), tuple(state.detach() for state in states))
     if result.is_finite:
+        if 0 < grad_clip < result.grad_norm:
+            clip_grads_with_norm_(model.parameters(), grad_clip, grad_norm)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         optimizer.step()
