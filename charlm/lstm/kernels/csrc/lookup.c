@@ -7,17 +7,23 @@
 
 enum { AHEAD = 4 }; /* rows between asking for one and using it */
 
+INLINE void add(float *sums, int64_t to, const void *rows, int64_t from, const int count, bool is_bf16)
+{
+    store(sums, to, load(sums, to, count, false) + load(rows, from, count, is_bf16), count, false);
+}
+
 INLINE void add_columns(const int64_t *ids, const void *rows, float *sums, int64_t num_rows, int64_t width,
                         int64_t begin, int64_t end, bool is_bf16)
 {
     for (int64_t n = 0; n < num_rows; n++) {
+        const int64_t to = ids[n] * width, from = n * width;
         if (n + AHEAD < num_rows)
             prefetch(rows, (n + AHEAD) * width + begin, end - begin, is_bf16);
-        for (int64_t column = begin; column < end; column += LANES) {
-            const int64_t at = ids[n] * width + column;
-            const int count = (int)(end - column < LANES ? end - column : LANES);
-            store(sums, at, load(sums, at, count, false) + load(rows, n * width + column, count, is_bf16), count, false);
-        }
+        int64_t column = begin;
+        for (; column + LANES <= end; column += LANES) /* a constant, which makes the loads and stores whole */
+            add(sums, to + column, rows, from + column, LANES, is_bf16);
+        if (column < end)
+            add(sums, to + column, rows, from + column, (int)(end - column), is_bf16);
     }
 }
 

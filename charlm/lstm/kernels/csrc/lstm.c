@@ -65,34 +65,39 @@ static Scratch take_scratch(const Plan *plan, int64_t part, int64_t rows)
     return (Scratch){{start, start + bytes}, (float *)(start + 2 * bytes), plan->stride, height};
 }
 
+/* LANES recurrent weights of one row, from column k on; zero outside the matrix. */
+INLINE Floats load_weights(const Sequence *s, int gate, int64_t unit, int64_t k)
+{
+    const int64_t count = unit < s->H ? min(LANES, s->H - k) : 0;
+    return count > 0 ? load(s->weight_hh, (gate * s->H + unit) * s->H + k, (int)count, false) : (Floats){0};
+}
+
 /* Block j holds LANES units, a vector for each gate. */
 static void pack_forward(const Sequence *s, const Plan *plan, bool is_bf16)
 {
 #pragma omp parallel for num_threads((int)plan->num_parts) schedule(static)
     for (int64_t block = 0; block < plan->num_blocks; block++)
         for (int gate = 0; gate < GATES; gate++)
-            for (int lane = 0; lane < LANES; lane++) {
-                const int64_t unit = block * LANES + lane;
-                for (int64_t k = 0; k < plan->depth; k++) {
-                    const bool is_inside = unit < s->H && k < s->H;
-                    const float x = is_inside ? s->weight_hh[(gate * s->H + unit) * s->H + k] : 0.0f;
-                    pack(plan->packed, block, plan->depth, k, gate, lane, x, is_bf16);
+            for (int64_t k = 0; k < plan->depth; k += LANES)
+                for (int lane = 0; lane < LANES; lane++) {
+                    const Floats x = load_weights(s, gate, block * LANES + lane, k);
+                    pack_column(plan->packed, block, plan->steps, k, gate, lane, x, is_bf16);
                 }
-            }
 }
 
-/* Block j holds 4 LANES units; the depth runs over the gates, P values each. */
+/* U transposed: depth gate * P + j, column k stands for U[gate * H + j][k]. */
 static void pack_backward(const Sequence *s, const Plan *plan, bool is_bf16)
 {
-    const int64_t P = plan->padded_size;
+    const int64_t P = plan->padded_size, depth_of_step = plan->depth / plan->steps;
 #pragma omp parallel for num_threads((int)plan->num_parts) schedule(static)
     for (int64_t block = 0; block < plan->num_blocks; block++)
-        for (int64_t k = 0; k < plan->depth; k++)
-            for (int column = 0; column < BLOCK; column++) {
-                const int64_t row = k % P, unit = block * BLOCK + column;
-                const bool is_inside = row < s->H && unit < s->H;
-                const float x = is_inside ? s->weight_hh[(k / P * s->H + row) * s->H + unit] : 0.0f;
-                pack(plan->packed, block, plan->depth, k, column / LANES, column % LANES, x, is_bf16);
+        for (int64_t step = 0; step < plan->steps; step++)
+            for (int vector = 0; vector < VECTORS; vector++) {
+                const int64_t k = step * depth_of_step, unit = block * BLOCK + vector * LANES;
+                const Floats x = load_weights(s, (int)(k / P), k % P, unit);
+                const Floats next = load_weights(s, (int)(k / P), k % P + 1, unit);
+                const int64_t place = ((block * plan->steps + step) * VECTORS + vector) * LANES;
+                store(plan->packed, place, pair_up(x, next, is_bf16), LANES, false);
             }
 }
 
@@ -105,10 +110,9 @@ INLINE int64_t gates_x_at(const Sequence *s, int64_t t, int64_t b)
 
 /* Take one row and vector of units through a step: pre-activations to h and c. */
 INLINE void advance(const Sequence *s, const Scratch *own, const Plan *plan, const Floats *sums, int64_t t, int64_t row,
-                    int64_t first_row, int64_t unit, bool is_bf16)
+                    int64_t first_row, int64_t unit, const int count, bool is_bf16)
 {
     const int64_t H = s->H, b = first_row + row, from = gates_x_at(s, t, b) + unit;
-    const int count = (int)min(LANES, H - unit);
     float *carry = own->carry + row * plan->padded_size + unit;
     Floats c;
     memcpy(&c, carry, sizeof c);
@@ -178,6 +182,13 @@ INLINE void prefetch_gates(const Sequence *s, const void *gates, int64_t at, int
         prefetch(gates, at + gate * s->H, count, is_bf16);
 }
 
+INLINE void advance_group(const Sequence *s, const Scratch *own, const Plan *plan, Floats sums[][VECTORS], int64_t t,
+                          int64_t row, int64_t group, int64_t first_row, int64_t unit, const int count, bool is_bf16)
+{
+    for (int64_t r = 0; r < group; r++)
+        advance(s, own, plan, sums[r], t, row + r, first_row, unit, count, is_bf16);
+}
+
 INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, bool is_bf16)
 {
     const int64_t first_row = s->B * part / plan->num_parts, rows = s->B * (part + 1) / plan->num_parts - first_row;
@@ -194,8 +205,11 @@ INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, bool
                     prefetch_gates(s, s->gates_x, gates_x_at(s, t, b) + block * LANES,
                                    min(LANES, s->H - block * LANES), is_bf16);
                 multiply(plan, &own, t % 2, row, group, block, is_bf16, sums);
-                for (int64_t r = 0; r < group; r++)
-                    advance(s, &own, plan, sums[r], t, row + r, first_row, block * LANES, is_bf16);
+                const int count = (int)min(LANES, s->H - block * LANES);
+                if (count == LANES) /* a constant, which makes the loads and stores whole */
+                    advance_group(s, &own, plan, sums, t, row, group, first_row, block * LANES, LANES, is_bf16);
+                else
+                    advance_group(s, &own, plan, sums, t, row, group, first_row, block * LANES, count, is_bf16);
             }
     if (is_bf16 && HAS_AMX)
         amx_end();
@@ -203,11 +217,10 @@ INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, bool
 
 /* Take one row and vector of units back through step t: the gradient of h after it to that of its pre-activations. */
 INLINE void retreat(const Sequence *s, const Scratch *own, const Plan *plan, Floats grad_h, int64_t t, int64_t row,
-                    int64_t first_row, int64_t unit, bool is_bf16)
+                    int64_t first_row, int64_t unit, const int count, bool is_bf16)
 {
     const int64_t H = s->H, P = plan->padded_size, b = first_row + row;
     const int64_t at = (t * s->B + b) * GATES * H + unit, before = (t * s->B + b) * H + unit, after = before + s->B * H;
-    const int count = (int)min(LANES, H - unit);
     float *carry = own->carry + row * P + unit;
     Floats grad_c;
     memcpy(&grad_c, carry, sizeof grad_c);
@@ -289,13 +302,15 @@ INLINE void backward_rows(const Sequence *s, const Plan *plan, int64_t part, boo
                 for (int64_t r = 0; r < group; r++)
                     for (int v = 0; v < VECTORS; v++) {
                         const int64_t unit = block * BLOCK + v * LANES;
-                        if (unit >= s->H)
+                        const int count = (int)min(LANES, s->H - unit);
+                        if (count <= 0)
                             break;
-                        if (t >= 0)
-                            retreat(s, &own, plan, grad_h[r][v], t, row + r, first_row, unit, is_bf16);
+                        if (t < 0)
+                            store(s->grad_h_first, (first_row + row + r) * s->H + unit, grad_h[r][v], count, false);
+                        else if (count == LANES)
+                            retreat(s, &own, plan, grad_h[r][v], t, row + r, first_row, unit, LANES, is_bf16);
                         else
-                            store(s->grad_h_first, (first_row + row + r) * s->H + unit, grad_h[r][v],
-                                  (int)min(LANES, s->H - unit), false);
+                            retreat(s, &own, plan, grad_h[r][v], t, row + r, first_row, unit, count, is_bf16);
                     }
             }
     if (is_bf16 && HAS_AMX)

@@ -22,31 +22,33 @@ INLINE int64_t round_up(int64_t n, int64_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
-INLINE float rounded_to_bf16(float x)
-{
-    Floats value = {x};
-    return from_bf16(to_bf16(value))[0];
-}
-
-/* Put the weight of one column (vector and lane of a block) at one depth into its place. */
-INLINE void pack(void *packed, int64_t block, int64_t depth, int64_t k, int vector, int lane, float x, bool is_bf16)
-{
-    if (is_bf16 && HAS_PAIRS) {
-        Floats value = {x};
-        int64_t place = ((block * depth + k - k % 2) * VECTORS + vector * 2) * LANES + lane * 2 + k % 2;
-        ((uint16_t *)packed)[place] = to_bf16(value)[0];
-    } else {
-        int64_t place = ((block * depth + k) * VECTORS + vector) * LANES + lane;
-        ((float *)packed)[place] = is_bf16 ? rounded_to_bf16(x) : x;
-    }
-}
-
 /* Write LANES left-hand values at `index`, as the product will read them. */
 INLINE void store_operand(void *operand, int64_t index, Floats x, bool is_bf16)
 {
     if (is_bf16 && !HAS_PAIRS)
         x = from_bf16(to_bf16(x));
     store(operand, index, x, LANES, is_bf16 && HAS_PAIRS);
+}
+
+/* Deal LANES weights of one column, from depth k on, out to their places in its lane of a block. */
+INLINE void pack_column(void *packed, int64_t block, int64_t steps, int64_t k, int vector, int lane, Floats x,
+                        bool is_bf16)
+{
+    const int step = is_bf16 && HAS_PAIRS ? 2 : 1;
+    int32_t values[LANES];
+    store_operand(values, 0, x, is_bf16);
+    for (int i = 0; i < LANES / step; i++)
+        ((int32_t *)packed)[((block * steps + k / step + i) * VECTORS + vector) * LANES + lane] = values[i];
+}
+
+/* What a product takes in one step from LANES columns: a depth's values, or in pairs with those of the next. */
+INLINE Floats pair_up(Floats x, Floats next, bool is_bf16)
+{
+    if (is_bf16)
+        x = from_bf16(to_bf16(x));
+    if (is_bf16 && HAS_PAIRS)
+        x = (Floats)((Words)x >> 16 | (Words)from_bf16(to_bf16(next)));
+    return x;
 }
 
 INLINE Floats multiply_add(Floats sum, Floats weights, Floats x, bool is_paired)
