@@ -52,7 +52,8 @@ class CharLM(nn.Module):
             Logits (B, T, V) of the character that follows each place, and the state after the last one.
         """
         hidden, states = self.lstm(self._first_gates(ids.T), states)  # (T, B, H)
-        return self.output(hidden).transpose(0, 1), states  # (T, B, V) to (B, T, V)
+        logits = self.lstm.kernel.project(hidden, self.output.weight, self.output.bias)  # (T, B, V)
+        return logits.transpose(0, 1), states
 
     def step(self, ids: Tensor, states: States) -> tuple[Tensor, States]:
         """Score the next character after one more: ids (B,) to logits (B, V), stepping the cells themselves."""

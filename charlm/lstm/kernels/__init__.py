@@ -37,7 +37,7 @@ class Kernel(NamedTuple):
         note: how it runs, or why no faster one does, in a few words.
         is_bf16_fast: whether it gains by bfloat16 products on this device.
         lstm_sequence: the kernel.
-        project: W x + b for all steps at once, given x (T, B, E), W (4H, E) and b (4H,).
+        project: W x + b for all steps at once, given x (T, B, E), W (G, E) and b (G,).
     """
 
     name: str

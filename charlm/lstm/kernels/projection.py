@@ -1,7 +1,8 @@
-"""Large products on the CPU: oneDNN's in float32, where torch would take another library's.
+"""Large products on the CPU, by oneDNN, bias and all.
 
-torch sends bfloat16 products to oneDNN, but float32 ones to MKL, which holds back on processors that are not Intel's:
-there oneDNN is more than twice as fast, and elsewhere about as fast.
+torch sends float32 products to MKL, which holds back on processors that are not Intel's: there oneDNN is more than
+twice as fast, and elsewhere about as fast. It sends bfloat16 products to oneDNN, but first fills the result with the
+bias, in a pass of its own over memory.
 
 Dimensions: N rows (all places of a batch of sequences), E columns in, G columns out.
 """
@@ -22,7 +23,7 @@ HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, 
 
 def multiply(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return left (N, E) times right (G, E) transposed, plus the bias (G,): (N, G)."""
-    if HAS_ONEDNN and left.dtype == torch.float32:
+    if HAS_ONEDNN:
         return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")  # type: ignore[no-any-return]
     return F.linear(left, right, bias)
 
@@ -32,7 +33,7 @@ def multiply_transposed(left: Tensor, right: Tensor) -> Tensor:
 
     In bfloat16 it is torch's product; in float32 it runs in C, where the fastest instructions are.
     """
-    if left.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+    if left.dtype == torch.bfloat16:
         return left.T @ right
     left, right = left.contiguous(), right.contiguous()
     result = torch.zeros(left.shape[1], right.shape[1])
@@ -47,9 +48,8 @@ def multiply_transposed(left: Tensor, right: Tensor) -> Tensor:
 
 def project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return x (..., E) times weight (G, E) transposed, plus bias (G,): (..., G); in autocast's dtype under it."""
-    if torch.is_autocast_enabled("cpu") or x.dtype != torch.float32 or not HAS_ONEDNN:
-        return F.linear(x, weight, bias)
-    rows = ProjectionFunction.apply(x.flatten(0, -2), weight, bias)  # type: ignore[no-untyped-call]
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    rows = ProjectionFunction.apply(x.to(dtype).flatten(0, -2), weight.to(dtype), bias.to(dtype))  # type: ignore[no-untyped-call]
     return rows.unflatten(0, x.shape[:-1])  # type: ignore[no-any-return]
 
 
