@@ -77,7 +77,8 @@ int main(void)
     const int64_t sizes[] = {1, 15, 31, 33, 64, 100};
     NAMED(lstm_runs_, LSTM_PATH)(); /* it asks the system for AMX */
     for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) {
-        run(2, 37, 33, 1, is_bf16, 1); /* rows for several groups */
+        run(2, 37, 33, 1, is_bf16, 1);  /* rows for several groups */
+        run(20, 1, 200, 2, is_bf16, 1); /* units for a team */
         for (int n = 0; n < 6; n++)
             for (int64_t B = 1; B < 16; B += 4) {
                 run(3, B, sizes[n], 1 + B % 3, is_bf16, B > 1);

@@ -1,5 +1,8 @@
 """Every kernel against the reference, on every instruction set that this processor has, and on AMX emulated."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -41,7 +44,7 @@ LSTMSequence = Callable[[Tensor, Tensor, LSTMState], tuple[Tensor, LSTMState]]
 
 
 @pytest.fixture
-def _one_and_two_threads() -> Iterator[None]:
+def _threads_as_before() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -166,18 +169,47 @@ def test_inference_gives_the_same_bits(dtype: torch.dtype, instruction_set: str)
 
 
 @needs_compiler
-@pytest.mark.usefixtures("_one_and_two_threads")
+@pytest.mark.usefixtures("_threads_as_before")
 @on_every_instruction_set
 @in_both_dtypes
-@pytest.mark.parametrize("batch_size", [2, 13, 37, 64])
-def test_threads_give_the_same_bits(batch_size: int, dtype: torch.dtype, instruction_set: str) -> None:
-    """One thread and two compute the same outputs and input gradients, bit for bit."""
+@pytest.mark.parametrize(("batch_size", "hidden_size"), [(2, 33), (13, 33), (37, 33), (64, 33), (1, 33), (1, 200)])
+def test_threads_give_the_same_bits(
+    batch_size: int, hidden_size: int, dtype: torch.dtype, instruction_set: str
+) -> None:
+    """One thread, two and three compute the same outputs and input gradients, bit for bit, a single row too."""
     results = []
-    for num_threads in (1, 2):
+    for num_threads in (1, 2, 3):
         torch.set_num_threads(num_threads)
-        results.append(run(on(instruction_set), draw(3, batch_size, 33, dtype)))
-    del results[0]["grad_weight_hh"], results[1]["grad_weight_hh"]  # torch's own product
-    assert [torch.equal(results[0][name], x) for name, x in results[1].items()] == [True] * len(results[1])
+        results.append(run(on(instruction_set), draw(5, batch_size, hidden_size, dtype)))
+        del results[-1]["grad_weight_hh"]  # torch's own product
+    expected = results.pop(0)
+    assert [[torch.equal(actual[name], x) for name, x in expected.items()] for actual in results] == [[True] * 6] * 2
+
+
+@needs_compiler
+@pytest.mark.parametrize("hindrance", ["one core", "one thread"])
+def test_a_hindered_team_gives_the_same_bits(hindrance: str) -> None:
+    """Threads that share one row's units end as one thread would, with one core among them or only one of them."""
+    script = f"""
+import os, torch
+from test_kernels import cpu, draw, LSTMState
+if {hindrance == "one core"} and hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+gates_x, weight_hh, h, c = draw(600, 1, 200)
+results = []
+for num_threads in (1, 2):
+    torch.set_num_threads(num_threads)
+    hidden, state = cpu.lstm_sequence(gates_x, weight_hh, LSTMState(h, c))
+    results.append([hidden, *state])
+print([torch.equal(x, y) for x, y in zip(*results)])
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    if hindrance == "one thread":
+        environment["OMP_THREAD_LIMIT"] = "1"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert (done.stdout, done.returncode) == ("[True, True, True]\n", 0), done.stderr
 
 
 @needs_compiler

@@ -16,6 +16,9 @@ from charlm.lstm.kernels import native
 from charlm.lstm.kernels.lookup import Lookup, sum_rows
 from charlm.lstm.kernels.projection import multiply_transposed
 
+DTYPES = {"gates_x": (torch.float32, torch.bfloat16), "ids": (torch.int64,)}
+"""What the kernels take; the rest is float32."""
+
 
 def lstm_sequence(
     gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState, instruction_set: str | None = None
@@ -51,15 +54,16 @@ def lstm_sequence(
 
 def check_arguments(rows: Tensor, ids: Tensor | None, weight_hh: Tensor, state: LSTMState) -> None:
     """Raise InputError unless the kernels can take these tensors: gates_x itself, or a table's rows and their ids."""
-    for name, x in (("gates_x", rows), ("weight_hh", weight_hh), ("h", state.h), ("c", state.c)):
-        dtypes = (torch.float32, torch.bfloat16) if name == "gates_x" else (torch.float32,)
+    tensors = {"gates_x": rows, "weight_hh": weight_hh, "h": state.h, "c": state.c}
+    if ids is not None:
+        tensors["ids"] = ids
+    for name, x in tensors.items():
+        dtypes = DTYPES.get(name, (torch.float32,))
         if x.device.type != "cpu" or x.dtype not in dtypes:
             allowed = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
             raise InputError(
                 f"kernel cpu: {name} must be {allowed} on the CPU, got {x.dtype} on {x.device}; use reference"
             )
-    if ids is not None and (ids.device.type != "cpu" or ids.dtype != torch.int64):
-        raise InputError(f"kernel cpu: ids must be int64 on the CPU, got {ids.dtype} on {ids.device}; use reference")
     steps = rows.shape[:-1] if ids is None else ids.shape  # (T, B)
     hidden_size, batch_size = weight_hh.shape[-1], steps[-1] if len(steps) == 2 else 0
     if (
@@ -69,10 +73,10 @@ def check_arguments(rows: Tensor, ids: Tensor | None, weight_hh: Tensor, state: 
         or weight_hh.shape != (4 * hidden_size, hidden_size)
         or any(x.shape != (batch_size, hidden_size) for x in state)
     ):
-        shapes = [tuple(x.shape) for x in (rows, weight_hh, *state)]
-        raise InputError(
-            f"kernel cpu: expected shapes (T, B, 4H), (4H, H), (B, H), (B, H), each at least 1, got {shapes}"
-        )
+        whole, looked_up = "(T, B, 4H), (4H, H), (B, H), (B, H)", "(V, 4H), (4H, H), (B, H), (B, H), (T, B)"
+        expected = whole if ids is None else looked_up
+        shapes = ", ".join(str(tuple(x.shape)) for x in tensors.values())
+        raise InputError(f"kernel cpu: expected shapes {expected}, each size at least 1, got {shapes}")
     if ids is not None and not 0 <= int(ids.min()) <= int(ids.max()) < len(rows):
         raise InputError(f"kernel cpu: ids must be in 0..{len(rows) - 1}, got {int(ids.min())}..{int(ids.max())}")
 

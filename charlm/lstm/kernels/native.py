@@ -23,7 +23,7 @@ from charlm.errors import CharlmError
 
 SOURCES = Path(__file__).parent / "csrc"
 
-KERNEL_SOURCES = ("lstm.c", "lookup.c", "gradient.c")
+KERNEL_SOURCES = ("forward.c", "backward.c", "lookup.c", "gradient.c")
 """Compiled once for each instruction set; the rest is included by them or compiled once."""
 
 X86_AVX2 = ("-mavx2", "-mfma")

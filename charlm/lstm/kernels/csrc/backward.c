@@ -1,0 +1,137 @@
+/* One LSTM layer backward over a whole sequence, for one instruction set; plan.h says how. */
+#include "plan.h"
+
+/* U transposed: depth gate * P + j, column k stands for U[gate * H + j][k]. */
+static void pack_backward(const Sequence *s, const Plan *plan, bool is_bf16)
+{
+    const int64_t P = plan->padded_size, depth_of_step = plan->depth / plan->steps;
+#pragma omp parallel for num_threads((int)plan->num_parts) schedule(static)
+    for (int64_t block = 0; block < plan->num_blocks; block++)
+        for (int64_t step = 0; step < plan->steps; step++)
+            for (int vector = 0; vector < VECTORS; vector++) {
+                const int64_t k = step * depth_of_step, unit = block * BLOCK + vector * LANES;
+                const Floats x = load_weights(s, (int)(k / P), k % P, unit);
+                const Floats next = load_weights(s, (int)(k / P), k % P + 1, unit);
+                const int64_t place = ((block * plan->steps + step) * VECTORS + vector) * LANES;
+                store(plan->packed, place, pair_up(x, next, is_bf16), LANES, false);
+            }
+}
+
+/* Take one row and vector of units back through step t: the gradient of h after it to that of its pre-activations. */
+INLINE void retreat(const Sequence *s, const Scratch *own, const Plan *plan, Floats grad_h, int64_t t, int64_t row,
+                    int64_t first_row, int64_t unit, const int count, bool is_bf16)
+{
+    const int64_t H = s->H, P = plan->padded_size, b = first_row + row;
+    const int64_t at = (t * s->B + b) * GATES * H + unit, before = (t * s->B + b) * H + unit, after = before + s->B * H;
+    float *carry = own->carry + row * P + unit;
+    Floats grad_c;
+    memcpy(&grad_c, carry, sizeof grad_c);
+    const Floats i = load(s->gates, at, count, is_bf16), f = load(s->gates, at + H, count, is_bf16);
+    const Floats g = load(s->gates, at + 2 * H, count, is_bf16), o = load(s->gates, at + 3 * H, count, is_bf16);
+    const Floats c_before = load(s->cells, before, count, is_bf16);
+    const Floats tanh_c = hyperbolic_tangent(load(s->cells, after, count, is_bf16));
+    if (s->grad_hidden)
+        grad_h += load(s->grad_hidden, before, count, is_bf16);
+    grad_c += grad_h * o * (1.0f - tanh_c * tanh_c);
+    const Floats grads[GATES] = {grad_c * g * (i * (1.0f - i)), grad_c * c_before * (f * (1.0f - f)),
+                                 grad_c * i * (1.0f - g * g), grad_h * tanh_c * (o * (1.0f - o))};
+    for (int gate = 0; gate < GATES; gate++) {
+        store(s->grad_gates_x, at + gate * H, grads[gate], count, is_bf16);
+        store_operand(own->operands[t % 2] + row * own->stride, gate * P + unit, grads[gate], is_bf16);
+    }
+    grad_c *= f;
+    memcpy(carry, &grad_c, sizeof grad_c);
+    if (t == 0)
+        store(s->grad_c_first, b * H + unit, grad_c, count, false);
+}
+
+INLINE void begin_backward(const Sequence *s, const Plan *plan, const Scratch *own, int64_t rows, int64_t first_row)
+{
+    clear_operands(own);
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t unit = 0; unit < plan->padded_size; unit += LANES) {
+            Floats grad_c = {0};
+            if (s->grad_c_last)
+                grad_c = load(s->grad_c_last, (first_row + row) * s->H + unit, (int)min(LANES, s->H - unit), false);
+            store(own->carry, row * plan->padded_size + unit, grad_c, LANES, false);
+        }
+}
+
+/* The gradient of h after step t, for a group: through the step behind it, or what the caller gave for the last one. */
+INLINE void gather_grad_h(const Sequence *s, const Scratch *own, const Plan *plan, int64_t group, int64_t t,
+                          int64_t row, int64_t first_row, int64_t block, bool is_bf16, Floats sums[][VECTORS])
+{
+    if (t < s->T - 1) {
+        multiply(plan, own, (t + 1) % 2, row, group, block, is_bf16, sums);
+        return;
+    }
+    for (int64_t r = 0; r < group; r++)
+        for (int v = 0; v < VECTORS; v++) {
+            const int64_t unit = block * BLOCK + v * LANES, at = (first_row + row + r) * s->H + unit;
+            sums[r][v] = (Floats){0};
+            if (s->grad_h_last && unit < s->H)
+                sums[r][v] = load(s->grad_h_last, at, (int)min(LANES, s->H - unit), false);
+        }
+}
+
+/* The same for the way back. */
+INLINE void prefetch_step(const Sequence *s, int64_t t, int64_t row, int64_t group, int64_t unit, bool is_bf16)
+{
+    const int64_t count = min(BLOCK, s->H - unit);
+    for (int64_t b = row; b < row + group; b++) {
+        prefetch_gates(s, s->gates, (t * s->B + b) * GATES * s->H + unit, count, is_bf16);
+        prefetch(s->cells, (t * s->B + b) * s->H + unit, count, is_bf16);
+        prefetch(s->cells, ((t + 1) * s->B + b) * s->H + unit, count, is_bf16);
+        if (s->grad_hidden)
+            prefetch(s->grad_hidden, (t * s->B + b) * s->H + unit, count, is_bf16);
+    }
+}
+
+INLINE void backward_rows(const Sequence *s, const Plan *plan, int64_t part, bool is_bf16)
+{
+    const int64_t first_row = s->B * part / plan->num_parts, rows = s->B * (part + 1) / plan->num_parts - first_row;
+    const Scratch own = take_scratch(plan, part, rows);
+    if (is_bf16 && HAS_AMX)
+        amx_begin(own.height);
+    begin_backward(s, plan, &own, rows, first_row);
+    for (int64_t t = s->T - 1; t >= -1; t--)
+        for (int64_t block = 0; block < plan->num_blocks; block++)
+            for (int64_t row = 0, group; row < rows; row += group) {
+                Floats grad_h[MAX_ROWS][VECTORS];
+                group = group_rows(&own, row, rows, is_bf16);
+                if (t >= 0)
+                    prefetch_step(s, t, first_row + row, group, block * BLOCK, is_bf16);
+                gather_grad_h(s, &own, plan, group, t, row, first_row, block, is_bf16, grad_h);
+                for (int64_t r = 0; r < group; r++)
+                    for (int v = 0; v < VECTORS; v++) {
+                        const int64_t unit = block * BLOCK + v * LANES;
+                        const int count = (int)min(LANES, s->H - unit);
+                        if (count <= 0)
+                            break;
+                        if (t < 0)
+                            store(s->grad_h_first, (first_row + row + r) * s->H + unit, grad_h[r][v], count, false);
+                        else if (count == LANES)
+                            retreat(s, &own, plan, grad_h[r][v], t, row + r, first_row, unit, LANES, is_bf16);
+                        else
+                            retreat(s, &own, plan, grad_h[r][v], t, row + r, first_row, unit, count, is_bf16);
+                    }
+            }
+    if (is_bf16 && HAS_AMX)
+        amx_end();
+}
+
+int NAMED(lstm_backward_, LSTM_PATH)(const Sequence *s)
+{
+    Plan plan;
+    if (!make_plan(&plan, s, GATES * round_up(s->H, LANES), round_up(s->H, BLOCK) / BLOCK))
+        return 1;
+    pack_backward(s, &plan, s->is_bf16);
+#pragma omp parallel for num_threads((int)plan.num_parts) schedule(static, 1)
+    for (int64_t part = 0; part < plan.num_parts; part++)
+        if (s->is_bf16)
+            backward_rows(s, &plan, part, true);
+        else
+            backward_rows(s, &plan, part, false);
+    free(plan.packed);
+    return 0;
+}
