@@ -372,6 +372,22 @@ def test_projection_equals_linear() -> None:
 
 
 @needs_compiler
+def test_projection_does_without_bfloat16_in_onednn() -> None:
+    """On a processor whose bfloat16 oneDNN does not take, a projection is still W x + b, and has gradients."""
+    script = """
+import torch
+from charlm.lstm.kernels.projection import project
+x, weight, bias = (torch.randn(shape).bfloat16().requires_grad_() for shape in ((5, 3, 33), (132, 33), (132,)))
+y = project(x, weight, bias)
+y.sum().backward()
+print((y - torch.nn.functional.linear(x, weight, bias)).abs().max().item() < 0.1, x.grad.shape == x.shape)
+"""
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("True True\n", 0), done.stderr
+
+
+@needs_compiler
 @pytest.mark.parametrize("is_bf16", [False, True], ids=["fp32", "bf16"])
 def test_auto_takes_the_fast_kernel(is_bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model built with ``auto`` runs its layers forward and backward in the C kernels."""

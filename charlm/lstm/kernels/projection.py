@@ -19,11 +19,12 @@ from charlm.errors import CharlmError
 from charlm.lstm.kernels import native
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+HAS_ONEDNN_BF16 = HAS_ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def multiply(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return left (N, E) times right (G, E) transposed, plus the bias (G,): (N, G)."""
-    if HAS_ONEDNN:
+    if HAS_ONEDNN_BF16 if left.dtype == torch.bfloat16 else HAS_ONEDNN:
         return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")  # type: ignore[no-any-return]
     return F.linear(left, right, bias)
 
