@@ -11,9 +11,12 @@ from pathlib import Path
 
 import amx
 import pytest
+import torch
+from tolerances import PARITY, assert_near
 
 from charlm.errors import InputError
-from charlm.lstm.kernels import choose_kernel, native
+from charlm.lstm import LSTMState
+from charlm.lstm.kernels import choose_kernel, native, reference
 
 try:
     COMPILER = native.find_compiler()
@@ -142,12 +145,19 @@ def test_an_unwritable_cache_is_told_in_one_line(tmp_path: Path, monkeypatch: py
 @needs_compiler
 @pytest.mark.usefixtures("_fresh_choice")
 def test_a_compiler_without_openmp_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the compiler refuses OpenMP the kernels are built for one thread."""
+    """Where the compiler refuses OpenMP the kernels are built for one thread, which takes a single row alone."""
     monkeypatch.setattr(native, "INSTRUCTION_SETS", {"portable": ()})
     compiler = shutil.which(COMPILER[0])
     script = f'case "$*" in *-fopenmp*) echo "error: no OpenMP" >&2; exit 1;; esac; exec {compiler} "$@"'
     monkeypatch.setenv("CC", write_compiler(tmp_path, script))
-    assert choose_kernel("cpu").note == "portable"
+    kernel = choose_kernel("cpu")
+    assert kernel.note == "portable"
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    arguments = torch.randn(3, 1, 800), torch.randn(800, 200) / 14, LSTMState(*torch.zeros(2, 1, 200))
+    hidden, _ = kernel.lstm_sequence(*arguments)
+    torch.set_num_threads(num_threads)
+    assert_near(hidden, reference.lstm_sequence(*arguments)[0], PARITY[torch.float32])
 
 
 @needs_compiler

@@ -10,7 +10,7 @@
 
 typedef struct {
     int64_t T, B, H;
-    int64_t num_threads;      /* at least 1; each owns its rows of the batch for all T steps */
+    int64_t num_threads;      /* at least 1; each owns its rows of the batch, or its units of a single row */
     int64_t is_bf16;
     const float *weight_hh;   /* (4H, H) */
     /* forward: read */

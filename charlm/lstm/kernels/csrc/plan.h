@@ -1,8 +1,9 @@
 /* One LSTM layer over a whole sequence: what its two directions share.
  *
- * The recurrent weights are packed once. Then each thread takes its own rows of the batch through all T steps and never
- * waits for another. In a step, a group of a few rows by a few vectors of hidden units is multiplied and at once taken
- * through its pointwise work, so that the pre-activations never leave the registers and the first-level cache.
+ * The recurrent weights are packed once. Then each thread takes its own rows of the batch through all T steps and waits
+ * for no other; only a single row is shared (forward.c). In a step, a group of a few rows by a few vectors of hidden
+ * units is multiplied and at once taken through its pointwise work, so that the pre-activations never leave the
+ * registers and the first-level cache.
  *
  * T time, B batch, H hidden width; P is H rounded up to whole vectors, for the thread's own arrays, where the units
  * beyond H stay zero. See lstm.h for the arrays.
