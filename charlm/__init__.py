@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from charlm.trained import TrainedModel
+    from charlm.inference.trained import TrainedModel
 
 __all__ = ["load"]
 
@@ -24,6 +24,6 @@ def load(run: str | Path, device: str = "auto") -> "TrainedModel":
     Raises:
         charlm.errors.InputError: there is no sound checkpoint, or the device is not there.
     """
-    from charlm import trained  # torch is loaded when it is needed
+    from charlm.inference import trained  # torch is loaded when it is needed
 
     return trained.load(run, device)

@@ -19,7 +19,7 @@ import resource, sys, time
 import torch
 torch.set_num_threads(1)
 from charlm.config import Config
-from charlm.session import Session
+from charlm.training.session import Session
 from charlm.text.corpus import load_corpus
 def peak_mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -24,9 +24,9 @@ from torch.nn import functional as F
 
 from charlm.config import TrainConfig
 from charlm.model import CharLM
-from charlm.optimization import build_optimizer, train_step
-from charlm.process import keep_freed_memory, wait_briefly
+from charlm.system.process import keep_freed_memory, wait_briefly
 from charlm.text.streams import Batch
+from charlm.training.optimization import build_optimizer, train_step
 
 V = 65
 PRECISIONS = ("fp32", "bf16")

@@ -15,13 +15,13 @@ import click
 import torch
 
 from charlm.config import Config, load_config
-from charlm.dry_run import measure_speed
-from charlm.evaluation import evaluate
-from charlm.process import keep_freed_memory
-from charlm.run_directory import RunDirectory
-from charlm.session import Session
+from charlm.inference.evaluation import evaluate
+from charlm.runs.directory import RunDirectory
+from charlm.system.process import keep_freed_memory
 from charlm.text.corpus import load_corpus
-from charlm.training import train
+from charlm.training.dry_run import measure_speed
+from charlm.training.loop import train
+from charlm.training.session import Session
 
 
 def plan_steps(config: Config, seconds: float, validations: int) -> int:

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from charlm.errors import CharlmError, InputError
+from charlm.inference.trained import TrainedModel, load
 from charlm.lstm.cell import split_gates
 from charlm.model import CharLM
 from charlm.text.corpus import load_corpus
 from charlm.text.streams import split_ids
-from charlm.trained import TrainedModel, load
 
 STUDIED_LENGTH = 8000
 """Characters of the validation part on which the cells are chosen: some hundred lines."""

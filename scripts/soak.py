@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 
+from charlm.cli.progress import ProgressReporter
 from charlm.config import Config
-from charlm.monitor import Monitor
-from charlm.training import train
+from charlm.training.loop import train
 
 TEXT = "".join(f"{n} green bottles hanging on the wall, and if one should fall...\n" for n in range(400, 0, -1))
 NUM_LOOKS = 20
@@ -25,15 +25,15 @@ def look() -> tuple[float, int]:
     return pages * resource.getpagesize() / 2**20, len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # counts itself too
 
 
-class Watcher(Monitor):
-    """A monitor that looks at its process now and then.
+class Watcher(ProgressReporter):
+    """A reporter that looks at its process now and then.
 
     Attributes:
         looks: resident set in MiB and open files, at equal distances.
     """
 
-    def __init__(self, directory: Path, steps: int) -> None:
-        super().__init__(directory)
+    def __init__(self, steps: int) -> None:
+        super().__init__()
         self.looks: list[tuple[float, int]] = []
         self._every = max(1, steps // NUM_LOOKS)
 
@@ -55,7 +55,7 @@ def soak(folder: Path, steps: int) -> tuple[list[tuple[float, int]], int]:
         .replace("sample", length=20)
     )
     with redirect_stderr(io.StringIO()) as log:
-        watcher = Watcher(folder / "run", steps)
+        watcher = Watcher(steps)
         train(config, folder / "run", reporter=watcher)
     return watcher.looks, len(log.getvalue())
 

@@ -22,8 +22,8 @@ from typing import Any
 import click
 import torch
 
-from charlm.checkpoint import load_checkpoint
-from charlm.run_directory import RunDirectory
+from charlm.runs.checkpoint import load_checkpoint
+from charlm.runs.directory import RunDirectory
 
 TEXT = "".join(f"{n} green bottles hanging on the wall, and if one should fall...\n" for n in range(400, 0, -1))
 

@@ -22,12 +22,12 @@ from typing import Any
 import click
 import torch
 
-from charlm.checkpoint import FORMAT, load_checkpoint
 from charlm.config import Config, load_config
 from charlm.errors import InputError
-from charlm.session import Session
+from charlm.runs.checkpoint import FORMAT, load_checkpoint
 from charlm.text.corpus import Corpus, load_corpus
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.session import Session
 
 MAX_CASE_S = 5.0
 MEMORY_BYTES = 256 << 20

@@ -7,10 +7,12 @@ import sys
 
 import click
 
-from charlm.cli.commands import evaluate, sample, train
-from charlm.cli.comparison import compare_layers
+from charlm.cli.compare_layers import compare_layers
+from charlm.cli.evaluate import evaluate
+from charlm.cli.sample import sample
+from charlm.cli.train import train
 from charlm.errors import CharlmError
-from charlm.process import hush_threads, keep_freed_memory, open_standard_streams, wait_briefly
+from charlm.system.process import hush_threads, keep_freed_memory, open_standard_streams, wait_briefly
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

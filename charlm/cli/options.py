@@ -48,3 +48,8 @@ def parse_share(_context: click.Context, _option: click.Parameter, value: str) -
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise click.BadParameter(f"expected I/N with I from 1 to N, as in 2/8; got {value!r}.")
     return int(index), int(count)
+
+
+def warn(message: str) -> None:
+    """Print a warning on stderr."""
+    click.echo(f"warning: {message}", err=True)

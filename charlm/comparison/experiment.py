@@ -8,7 +8,7 @@ from charlm.comparison.arms import Arm
 from charlm.comparison.outcome import Outcome, read_outcome
 from charlm.comparison.plan import Plan, Run, threads_of_job
 from charlm.comparison.tuning import Candidate
-from charlm.comparison.workers import Announce, Task, run_tasks
+from charlm.comparison.workers import Announce, MakeReporter, Task, run_tasks, silence
 
 
 @dataclass(frozen=True)
@@ -30,29 +30,43 @@ class ArmOutcome:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def run_comparison(plan: Plan, directory: Path, num_jobs: int, announce: Announce) -> dict[Path, str]:
+def run_comparison(
+    plan: Plan, directory: Path, num_jobs: int, announce: Announce, make_reporter: MakeReporter = silence
+) -> dict[Path, str]:
     """Train all that is not yet trained, and return why those runs failed that did.
 
     Args:
         plan: what to train.
         directory: where the run directories go.
         num_jobs: how many runs at a time.
-        announce: is told of each ending in a line.
+        announce: is called with one line for each run that ends.
+        make_reporter: makes the reporter of a run, given its directory and its name; a function of a module, since it
+            is called in another process.
 
     Raises:
         StoppedError: a signal came; everything is saved.
     """
     trials = [run for arm in plan.arms for run in plan.trials(arm)]
-    failures = _train(trials, directory, False, num_jobs, announce)
+    failures = _train(trials, directory, False, num_jobs, announce, make_reporter)
     chosen = {arm: _choose(plan, arm, directory) for arm in plan.arms}
     runs = [run for arm, candidate in chosen.items() if candidate for run in plan.runs(arm, candidate)]
-    return failures | _train(runs, directory, plan.has_test, num_jobs, announce)
+    return failures | _train(runs, directory, plan.has_test, num_jobs, announce, make_reporter)
 
 
-def _train(runs: Sequence[Run], directory: Path, has_test: bool, num_jobs: int, announce: Announce) -> dict[Path, str]:
+def _train(
+    runs: Sequence[Run],
+    directory: Path,
+    has_test: bool,
+    num_jobs: int,
+    announce: Announce,
+    make_reporter: MakeReporter,
+) -> dict[Path, str]:
     missing = {run.name: run for run in runs if read_outcome(directory / run.name, has_test) is None}  # each name once
     num_threads = threads_of_job(num_jobs)
-    tasks = [Task(run.config, directory / name, has_test, num_threads, num_jobs == 1) for name, run in missing.items()]
+    tasks = [
+        Task(run.config, directory / name, has_test, num_threads, num_jobs == 1, make_reporter)
+        for name, run in missing.items()
+    ]
     return run_tasks(tasks, num_jobs, announce)
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from charlm.comparison.arms import UNITS
-from charlm.comparison.pairing import confidence_margin
 from charlm.comparison.results import ArmFindings, Results
+from charlm.comparison.statistics import confidence_margin
 
 COLORS = mpl.colormaps["tab10"]
 

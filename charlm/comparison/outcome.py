@@ -5,12 +5,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from charlm.atomic import write_atomically
 from charlm.config import Config
-from charlm.reporter import Reporter
-from charlm.run_directory import Row, RunDirectory
-from charlm.trained import load
-from charlm.training import train
+from charlm.inference.trained import load
+from charlm.runs.directory import Row, RunDirectory
+from charlm.system.files import write_atomically
+from charlm.training.loop import train
+from charlm.training.reporter import Reporter
 
 FILE_NAME = "outcome.json"
 

@@ -10,11 +10,10 @@ from pydantic import ValidationError
 from charlm.comparison.arms import Arm, Match, plan_arms
 from charlm.comparison.tuning import Candidate, draw_candidates, tuning_seed
 from charlm.config import Config
-from charlm.dry_run import measure_speed
 from charlm.errors import InputError
-from charlm.reporter import Reporter
-from charlm.session import Session
-from charlm.text.corpus import Corpus, load_corpus
+from charlm.text.corpus import Corpus, Progress, load_corpus
+from charlm.training.dry_run import measure_speed
+from charlm.training.session import Session
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def plan_comparison(
     match: Match,
     budgets: Sequence[int],
     num_trials: int,
-    reporter: Reporter,
+    progress: Progress = lambda _, chunks: chunks,
 ) -> Plan:
     """Find the arms.
 
@@ -109,12 +108,12 @@ def plan_comparison(
         match: what all arms have the same of.
         budgets: how much of it, each a comparison of its own; none for as much as the configured model has.
         num_trials: candidates to tune each arm with; 0 for none.
-        reporter: hears of the reading of the corpus.
+        progress: shows how much of the corpus has been read.
 
     Raises:
         InputError: the corpus cannot be used, a budget is too small, or a depth, width or seed is out of range.
     """
-    corpus = load_corpus(config.data.path, config.data.level, reporter.read)
+    corpus = load_corpus(config.data.path, config.data.level, progress)
     vocabulary_size, model = len(corpus.vocabulary), config.model
     configured = Arm(model.num_layers, model.hidden_size, vocabulary_size, model.embed_size, match, 1)
     arms = plan_arms(depths, match, budgets or [configured.size], vocabulary_size, model.embed_size)

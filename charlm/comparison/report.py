@@ -4,13 +4,13 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from charlm.atomic import write_atomically
 from charlm.comparison.arms import UNITS
 from charlm.comparison.experiment import ArmOutcome
 from charlm.comparison.figures import draw_curves, draw_depths
 from charlm.comparison.plan import Plan
 from charlm.comparison.results import ArmFindings, Difference, Group, Results, summarize
 from charlm.config.yaml_source import write_yaml
+from charlm.system.files import write_atomically
 
 NOTHING = "–"
 """In a table, what is not there."""

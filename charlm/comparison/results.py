@@ -16,8 +16,8 @@ from pydantic import Field
 from charlm.comparison.arms import Arm, Match
 from charlm.comparison.experiment import ArmOutcome
 from charlm.comparison.outcome import Finding, Outcome
-from charlm.comparison.pairing import CONFIDENCE, PairedDifference
 from charlm.comparison.plan import Plan
+from charlm.comparison.statistics import CONFIDENCE, PairedDifference
 from charlm.comparison.tuning import Candidate
 
 Loss = Literal["test", "val"]

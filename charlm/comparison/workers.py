@@ -20,9 +20,9 @@ import torch
 from charlm.comparison.outcome import train_to_outcome
 from charlm.config import Config
 from charlm.errors import CharlmError, StoppedError
-from charlm.monitor import Monitor
-from charlm.process import keep_freed_memory
-from charlm.signals import catch_signals
+from charlm.system.process import keep_freed_memory
+from charlm.system.signals import catch_signals
+from charlm.training.reporter import Reporter
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -34,6 +34,12 @@ LOG_NAME = "train.log"
 """What a run said, where several run at once."""
 
 Announce = Callable[[str], None]
+MakeReporter = Callable[[Path, str], Reporter]
+
+
+def silence(_directory: Path, _name: str) -> Reporter:
+    """Return a reporter that ignores every event."""
+    return Reporter()
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Task:
         has_test: whether to measure the test part at the end.
         num_threads: of this run.
         is_alone: whether its progress may go to the terminal; otherwise it goes to a file in its directory.
+        make_reporter: makes the reporter of the run, given its directory and its name.
     """
 
     config: Config
@@ -53,6 +60,7 @@ class Task:
     has_test: bool
     num_threads: int
     is_alone: bool
+    make_reporter: MakeReporter = silence
 
 
 @dataclass
@@ -149,7 +157,8 @@ def _work(task: Task, connection: Connection) -> None:
     try:
         with _output(task):
             name = task.directory.name
-            train_to_outcome(task.config, task.directory, task.has_test, Monitor(task.directory, name))
+            reporter = task.make_reporter(task.directory, name)
+            train_to_outcome(task.config, task.directory, task.has_test, reporter)
     except CharlmError as error:
         connection.send(str(error))
         sys.exit(error.exit_status)

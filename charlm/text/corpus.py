@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from charlm.cache import cache_directory
 from charlm.errors import CharlmError, InputError
+from charlm.system.cache import cache_directory
 from charlm.text.sources import Source, find_sources
 from charlm.text.vocabulary import Level, Vocabulary
 

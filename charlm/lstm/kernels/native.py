@@ -18,8 +18,8 @@ from collections.abc import Sequence as Arguments
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from charlm.cache import cache_directory
 from charlm.errors import CharlmError
+from charlm.system.cache import cache_directory
 
 SOURCES = Path(__file__).parent / "csrc"
 

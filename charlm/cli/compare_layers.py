@@ -1,0 +1,106 @@
+"""compare-layers: plan, train what is not yet trained, report."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from charlm.cli.options import CONFIG, SET, numbers_from, parse_share
+from charlm.errors import CharlmError
+
+
+@click.command("compare-layers")
+@CONFIG
+@click.option(
+    "--layers",
+    callback=numbers_from(1),
+    metavar="N[,N...]",
+    default="1,2,3",
+    show_default=True,
+    help="The depths to compare.",
+)
+@click.option(
+    "--seeds",
+    callback=numbers_from(0),
+    metavar="N[,N...]",
+    default="1,2,3",
+    show_default=True,
+    help="Every arm is trained once under each.",
+)
+@click.option(
+    "--match",
+    type=click.Choice(["parameters", "width", "compute"]),
+    default="parameters",
+    show_default=True,
+    help="What all depths have the same of; compute is counted in multiply-adds a character.",
+)
+@click.option(
+    "--budget",
+    "budgets",
+    callback=numbers_from(1),
+    metavar="N[,N...]",
+    help="How much of it, each a comparison of its own.  [default: as CONFIG's model has]",
+)
+@click.option(
+    "--tune",
+    metavar="TRIALS",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Learning rates and dropouts to try for each arm first; 0 for none.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs side by side; they share the processors."
+)
+@click.option(
+    "--shard",
+    callback=parse_share,
+    metavar="I/N",
+    default="1/1",
+    help="Train only the I-th of N shares of the arms, and leave the report to --report-only.",
+)
+@click.option("--report-only", is_flag=True, help="Train nothing; report what is there.")
+@SET
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/compare-layers"), show_default=True)
+@click.pass_obj
+def compare_layers(
+    command: str,
+    config_path: Path | None,
+    layers: list[int],
+    seeds: list[int],
+    match: Literal["parameters", "width", "compute"],
+    budgets: list[int],
+    tune: int,
+    jobs: int,
+    shard: tuple[int, int],
+    report_only: bool,
+    overrides: tuple[str, ...],
+    out: Path,
+) -> None:
+    """Train depths of an equal size, and report which predicts best."""
+    from charlm.cli.plan_table import format_plan
+    from charlm.cli.progress import make_reporter
+    from charlm.cli.tables import format_duration
+    from charlm.comparison.experiment import read_comparison, run_comparison
+    from charlm.comparison.plan import expect_duration, plan_comparison
+    from charlm.comparison.report import write_report
+    from charlm.config import load_config
+
+    config = load_config(config_path, overrides)
+    plan = plan_comparison(config, layers, seeds, match, budgets, tune, make_reporter(out).read)
+    click.echo(format_plan(plan), err=True)
+    failures: dict[Path, str] = {}
+    if not report_only:
+        share = plan.take_share(*shard)
+        duration = format_duration(expect_duration(share, jobs))
+        click.echo(
+            f"{share.num_runs} runs, expected to take {duration} in all, and the validations besides; "
+            "what is finished is not trained again.",
+            err=True,
+        )
+        failures = run_comparison(share, out, jobs, lambda line: click.echo(line, err=True), make_reporter)
+    if shard == (1, 1) or report_only:
+        click.echo(write_report(plan, read_comparison(plan, out, failures), out, command), nl=False)
+        click.echo(f"\nWrote results.json, report.md, curves.png and depth.png to {out}.", err=True)
+    if failures:
+        raise CharlmError(f"{len(failures)} of {plan.num_runs} runs failed; the same command tries them again.")

@@ -1,0 +1,29 @@
+"""The plan of a comparison as compare-layers prints it."""
+
+from charlm.comparison.arms import UNITS
+from charlm.comparison.plan import Plan
+
+
+def format_plan(plan: Plan) -> str:
+    """Return the arms of a comparison with their sizes, part by part."""
+    unit = UNITS[plan.arms[0].match]
+    titles = ["budget", "layers", "width", "embedding", "LSTM", "output", "parameters", "products", "off budget"]
+    rows = [
+        [
+            f"{number:,}"
+            for number in (arm.budget, arm.num_layers, arm.hidden_size, *arm.parts.values(), arm.num_parameters)
+        ]
+        + [f"{arm.num_products:,}", f"{arm.mismatch:+.2%}"]
+        for arm in plan.arms
+    ]
+    widths = [max(len(cell) for cell in column) for column in zip(titles, *rows, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [titles, *rows]]
+    tuning = f"tuned with {plan.num_trials} trials an arm" if plan.num_trials else "not tuned"
+    return "\n".join(
+        [
+            f"Depths matched by {plan.arms[0].match}: the budget counts {unit}; embedding, LSTM and output are "
+            "parameters, products multiply-adds a character.",
+            *lines,
+            f"{len(plan.arms)} arms, seeds {', '.join(map(str, plan.seeds))}, {tuning}.",
+        ]
+    )

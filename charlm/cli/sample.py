@@ -1,0 +1,82 @@
+"""charlm sample."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, warn
+from charlm.errors import InputError
+
+
+@click.command()
+@RUN
+@click.option("--prompt", default=None, help="Text to go on from; - reads standard input.")
+@click.option("--prompt-file", metavar="FILE", type=click.Path(path_type=Path), help="A file with the prompt, or -.")
+@click.option("--length", default=500, show_default=True, help="Characters to make; 0 for an endless stream.")
+@click.option("--temperature", default=0.8, show_default=True, help="0 takes the likeliest, 1 samples what was learnt.")
+@click.option("--top-k", type=int, help="Choose among the K likeliest characters only.")
+@click.option("--top-p", type=float, help="Choose among the likeliest that together have this probability.")
+@click.option("--num-samples", default=1, show_default=True, help="Samples to make side by side.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Equal seeds give equal samples.  [default: random]")
+@click.option("--stop", help="End a sample before this text.")
+@click.option("--greedy", is_flag=True, help="The same as --temperature 0.")
+@ON_UNKNOWN
+@DEVICE
+def sample(
+    run: Path,
+    prompt: str | None,
+    prompt_file: Path | None,
+    length: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    num_samples: int,
+    seed: int | None,
+    stop: str | None,
+    greedy: bool,
+    on_unknown: Any,
+    device: str,
+) -> None:
+    """Print text that the model of RUN writes, a run directory or a checkpoint file."""
+    from charlm.inference.sampling import Sampling
+    from charlm.inference.trained import load
+
+    _check_sample_options(length, num_samples, prompt, prompt_file)
+    text = _read_prompt(prompt, prompt_file)
+    sampling = Sampling(0.0 if greedy else temperature, top_k, top_p)
+    seed = int.from_bytes(os.urandom(4)) if seed is None else seed
+    trained = load(run, device, warn)
+    if num_samples == 1:
+        for piece in trained.stream(text, length or None, sampling, seed, stop, on_unknown):
+            click.echo(piece, nl=False)
+            sys.stdout.flush()
+        click.echo()
+        return
+    samples = trained.sample_many(num_samples, text, length, sampling, seed, stop, on_unknown)
+    for number, written in enumerate(samples, start=1):
+        click.echo(f"=== sample {number} of {num_samples} ===\n{written}")
+
+
+def _check_sample_options(length: int, num_samples: int, prompt: str | None, prompt_file: Path | None) -> None:
+    if length < 0:
+        raise InputError(f"--length: expected a number of at least 0 (0 for an endless stream), got {length}.")
+    if num_samples < 1:
+        raise InputError(f"--num-samples: expected a number of at least 1, got {num_samples}.")
+    if length == 0 and num_samples > 1:
+        raise InputError("--length 0: only one stream can be endless; give a length, or leave --num-samples out.")
+    if prompt is not None and prompt_file is not None:
+        raise InputError("--prompt and --prompt-file: give one of the two.")
+
+
+def _read_prompt(prompt: str | None, prompt_file: Path | None) -> str:
+    if prompt == "-" or str(prompt_file) == "-":
+        return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    if prompt_file is None:
+        return prompt or ""
+    try:
+        return prompt_file.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise InputError(f"--prompt-file {prompt_file}: cannot be read: {error.strerror}.") from None

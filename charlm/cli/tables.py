@@ -1,0 +1,70 @@
+"""What the commands print: results as short tables for a terminal."""
+
+from pathlib import Path
+
+from charlm.config import Config
+from charlm.inference.evaluation import Evaluation
+from charlm.training.dry_run import DryRun
+from charlm.training.loop import TrainingResult
+
+
+def format_duration(duration_s: float) -> str:
+    """Return a duration as people say it, such as ``1 h 05 min`` or ``42 s``."""
+    seconds = round(duration_s)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def format_bytes(size_bytes: float) -> str:
+    """Return a size in MiB."""
+    return f"{size_bytes / 2**20:,.1f} MiB"
+
+
+def bits_name(level: str) -> str:
+    """Return what bits are counted by: characters or bytes."""
+    return "bits per byte" if level == "byte" else "bits per character"
+
+
+def format_result(config: Config, out: Path, result: TrainingResult) -> str:
+    """Return what a finished run reached, beside the baselines."""
+    bits = bits_name(config.data.level)
+    baselines = ", ".join(f"{name} {value:.3f}" for name, value in result.baselines_bits.items())
+    return "\n".join(
+        [
+            f"{out}: {result.steps:,} steps, {result.num_chars:,} characters, {format_duration(result.elapsed_s)}",
+            f"  val loss   {result.best_loss_nats:.4f} nats = {result.best_bits_per_char:.3f} {bits}, "
+            f"best at step {result.best_step:,}",
+            f"  baselines  {baselines} {bits}",
+            f"  go on with: charlm sample {out}",
+        ]
+    )
+
+
+def format_evaluation(name: str, evaluation: Evaluation, window: int | None, num_unknown: int, level: str) -> str:
+    """Return an evaluation in two lines."""
+    how = "state carried through" if window is None else f"from the zero state every {window} characters"
+    unknown = f"; {num_unknown:,} unknown ones left out" if num_unknown else ""
+    return (
+        f"{name}: {evaluation.loss_nats:.4f} nats, {evaluation.bits_per_char:.4f} {bits_name(level)}, "
+        f"perplexity {evaluation.perplexity:.3f}\n  {evaluation.num_chars:,} characters predicted, {how}{unknown}"
+    )
+
+
+def format_dry_run(config: Config, plan: DryRun) -> str:
+    """Return what a run would be and cost, line by line."""
+    rarest = ", ".join(f"{symbol!r} {count:,}x" for symbol, count in plan.rarest)
+    lines = ["parameters"]
+    lines += [f"  {part:<30}{count:>14,}" for part, count in plan.num_parameters.items()]
+    lines += ["corpus", f"  {config.data.path}, level {config.data.level}"]
+    lines += [f"  {part:<30}{size:>14,}" for part, size in plan.split_sizes.items()]
+    lines += [f"  {'vocabulary':<30}{plan.vocabulary_size:>14,}", f"  rarest: {rarest}"]
+    lines += ["memory"]
+    lines += [f"  {part:<30}{format_bytes(size):>14}" for part, size in plan.memory_bytes.items()]
+    lines += ["speed", f"  {'characters per second':<30}{plan.chars_per_s:>14,.0f}"]
+    lines += [f"  {'whole training, expected':<30}{format_duration(plan.duration_s):>14}"]
+    lines += [f"baselines on the val part, {bits_name(config.data.level)}"]
+    lines += [f"  {name:<30}{value:>14.3f}" for name, value in plan.baselines_bits.items()]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What a trained model does: it samples text, and it is evaluated."""

@@ -1,0 +1,146 @@
+"""A trained model as Python sees it: ``charlm.load("runs/x").sample(prompt="...")``."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from charlm.errors import InputError
+from charlm.inference.evaluation import Evaluation, evaluate
+from charlm.inference.sampling import Sampling, encode_prompt, generate, sample_texts, stream_text
+from charlm.model import CharLM
+from charlm.runs.checkpoint import Checkpoint, load_checkpoint
+from charlm.runs.directory import RunDirectory
+from charlm.system.device import choose_device
+from charlm.text.corpus import load_corpus
+from charlm.text.remapping import Renumbered
+from charlm.text.streams import split_ids
+from charlm.text.vocabulary import OnUnknown, Vocabulary
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model, its vocabulary, and the checkpoint that they come from.
+
+    Attributes:
+        model: the network, in evaluation mode.
+        vocabulary: its symbols.
+        checkpoint: the configuration, the step, the validation loss.
+    """
+
+    model: CharLM
+    vocabulary: Vocabulary
+    checkpoint: Checkpoint
+
+    def sample(
+        self,
+        prompt: str = "",
+        length: int = 300,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 0,
+        stop: str | None = None,
+        on_unknown: OnUnknown = "error",
+    ) -> str:
+        """Return one sample, beginning with the prompt.
+
+        Args:
+            prompt: text to go on from; empty to begin afresh.
+            length: characters (or bytes) to make, at least 1.
+            temperature: at least 0; 0 always takes the likeliest character, 1 samples what was learnt.
+            top_k: choose among the k likeliest characters only.
+            top_p: choose among the likeliest characters that together have this probability.
+            seed: equal seeds give equal samples.
+            stop: end before this text.
+            on_unknown: what to do with a character of the prompt that the model does not know.
+
+        Raises:
+            InputError: an argument is out of range, or the prompt has an unknown character.
+        """
+        return self.sample_many(1, prompt, length, Sampling(temperature, top_k, top_p), seed, stop, on_unknown)[0]
+
+    def sample_many(
+        self,
+        num_samples: int,
+        prompt: str = "",
+        length: int = 300,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        stop: str | None = None,
+        on_unknown: OnUnknown = "error",
+    ) -> list[str]:
+        """Return several samples made side by side; the arguments are those of ``sample``."""
+        return sample_texts(self.model, self.vocabulary, prompt, length, num_samples, sampling, seed, stop, on_unknown)
+
+    def stream(
+        self,
+        prompt: str = "",
+        length: int | None = None,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        stop: str | None = None,
+        on_unknown: OnUnknown = "error",
+    ) -> Iterable[str]:
+        """Yield one sample piece by piece as it is made, the prompt first; without a length it never ends."""
+        prompt_ids, shown = encode_prompt(self.vocabulary, prompt, on_unknown)
+        yield shown
+        steps = generate(self.model, prompt_ids, 1, length, sampling or Sampling(), seed)
+        yield from stream_text(steps, self.vocabulary, stop)
+
+    def evaluate_split(self, split: str, window: int | None = None) -> Evaluation:
+        """Measure the exact loss of a part of the corpus that the model was trained on.
+
+        Args:
+            split: ``train``, ``val`` or ``test``.
+            window: start from the zero state every so many characters; None to carry the state.
+
+        Raises:
+            InputError: the corpus is gone or has changed, or the part is empty.
+        """
+        data = self.checkpoint.config.data
+        corpus = load_corpus(data.path, data.level)
+        if corpus.digest != self.checkpoint.corpus_digest:
+            raise InputError(f"{data.path}: the text has changed since the model was trained; give a file with --text.")
+        part = getattr(split_ids(corpus.ids, data.val_frac, data.test_frac), split)
+        if len(part) < 2:
+            raise InputError(f"the {split} part is empty (data.{split}_frac=0); choose another --split.")
+        return evaluate(self.model, part, window)
+
+    def evaluate_text(self, path: str, window: int | None = None) -> tuple[Evaluation, int]:
+        """Measure the exact loss of any text, and count the characters that the model does not know.
+
+        Unknown characters are left out of the text, for no probability can be given to them.
+
+        Args:
+            path: a file, a directory, a glob, or ``builtin:NAME``.
+            window: start from the zero state every so many characters; None to carry the state.
+
+        Raises:
+            InputError: the text cannot be read, or has fewer than 2 characters that the model knows.
+        """
+        corpus = load_corpus(path, self.vocabulary.level)
+        known = Renumbered(corpus, self.vocabulary)
+        return evaluate(self.model, known, window), known.num_unknown
+
+
+def load(run: str | Path, device: str = "auto", warn: Callable[[str], None] = warnings.warn) -> TrainedModel:
+    """Return the trained model of a run directory (its best checkpoint) or of a checkpoint file.
+
+    Args:
+        run: the path.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        warn: hears of each checkpoint of the directory that is damaged, when the next one is taken in its place.
+
+    Raises:
+        InputError: there is no sound checkpoint, or the device is not there.
+    """
+    chosen = choose_device(device)
+    damaged: dict[Path, str] = {}
+    if Path(run).is_dir():
+        checkpoint, damaged = RunDirectory(Path(run)).load_best()
+    else:
+        checkpoint = load_checkpoint(Path(run))
+    for reason in damaged.values():
+        warn(f"{reason} Taken in its place: the save of step {checkpoint.step}.")
+    return TrainedModel(checkpoint.build_model(chosen), checkpoint.vocabulary, checkpoint)

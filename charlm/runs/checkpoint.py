@@ -1,0 +1,165 @@
+"""Checkpoints: one self-contained file each, written atomically, read without trust."""
+
+import io
+import math
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charlm.runs.archive import REMEDY, read_archive
+from charlm.system.files import write_atomically
+from charlm.config import Config, parse_config
+from charlm.errors import ConfigError, InputError
+from charlm.model import CharLM
+from charlm.runs.resumption import is_plain
+from charlm.text.vocabulary import Vocabulary
+
+FORMAT = 1
+"""Raised when an older charlm could not read what is written."""
+
+MAX_STEP = 2**63
+"""Above any number of steps."""
+
+
+@dataclass
+class Checkpoint:
+    """A model at one moment of a run.
+
+    Attributes:
+        config: the run's configuration.
+        vocabulary: its symbols.
+        corpus_digest: of the text that it learns from.
+        step: optimizer steps taken.
+        loss_nats: validation loss when it was saved, nats per character; None before the first validation.
+        weights: the model's state dict.
+        training: what resuming needs besides; empty in ``best.pt``.
+    """
+
+    config: Config
+    vocabulary: Vocabulary
+    corpus_digest: str
+    step: int
+    loss_nats: float | None
+    weights: dict[str, Tensor]
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def build_model(self, device: torch.device, kernel: str = "auto") -> CharLM:
+        """Return the model with these weights, in evaluation mode."""
+        model = CharLM(len(self.vocabulary), **self.config.model.model_dump(), kernel=kernel)
+        model.load_state_dict(self.weights)
+        return model.to(device).eval()
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] = ()) -> None:
+    """Write a checkpoint; at every moment the file is the old one or the new one, whole.
+
+    Args:
+        checkpoint: what to write.
+        path: the file.
+        former: names under which the checkpoints before are kept, the newest first.
+
+    Raises:
+        CharlmError: the disk is full or not writable; the old file stands.
+    """
+    content = {
+        "format": FORMAT,
+        "config": checkpoint.config.model_dump(),
+        "vocabulary": checkpoint.vocabulary.to_plain(),
+        "corpus_digest": checkpoint.corpus_digest,
+        "step": checkpoint.step,
+        "loss_nats": checkpoint.loss_nats,
+        "weights": checkpoint.weights,
+        "training": checkpoint.training,
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getbuffer(), former)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint to the CPU. Nothing in the file is executed, whatever it holds.
+
+    Raises:
+        InputError: the file is not there, is no charlm checkpoint, is damaged, or is refused as unsafe.
+    """
+    content = read_archive(path)
+    if not isinstance(content, dict) or "format" not in content:
+        raise InputError(f"{path}: this is no charlm checkpoint. {REMEDY}")
+    if type(content["format"]) is not int or content["format"] != FORMAT:
+        found = reprlib.repr(content["format"])
+        raise InputError(f"{path}: written in format {found}, and this charlm reads {FORMAT}. Upgrade it.")
+    try:
+        config = parse_config(content["config"], str(path))
+        vocabulary = Vocabulary.from_plain(content["vocabulary"])
+        _check_plain_values(content)
+        _check_weights(content["weights"], path.stat().st_size)
+        _check_shapes(content["weights"], config, len(vocabulary))
+        return Checkpoint(
+            config,
+            vocabulary,
+            content["corpus_digest"],
+            content["step"],
+            content["loss_nats"],
+            content["weights"],
+            content["training"],
+        )
+    except (KeyError, ValueError, TypeError, AttributeError, ConfigError) as error:
+        raise InputError(f"{path}: the checkpoint's content is damaged: {error}. {REMEDY}") from None
+
+
+PLAIN_TYPES = {"config": dict, "vocabulary": dict, "corpus_digest": str, "step": int, "weights": dict, "training": dict}
+
+
+def _check_plain_values(content: dict[str, Any]) -> None:
+    """Check the types of a checkpoint's values.
+
+    Raises:
+        ValueError, KeyError: one is missing, or is not what it should be.
+    """
+    for name, expected in PLAIN_TYPES.items():
+        if name not in content:
+            raise ValueError(f"{name} is missing")
+        if not isinstance(content[name], expected) or isinstance(content[name], bool):
+            raise ValueError(f"{name} is of another type")
+    if not 0 <= content["step"] < MAX_STEP:
+        raise ValueError(f"step {reprlib.repr(content['step'])} is out of range")
+    loss = content["loss_nats"]
+    if loss is not None and not (isinstance(loss, float) and math.isfinite(loss)):
+        raise ValueError("loss_nats is no number")
+
+
+def _check_weights(weights: dict[Any, Any], file_bytes: int) -> None:
+    """Check that the weights are what the file holds, and no more.
+
+    Raises:
+        ValueError: a weight is no dense float32 tensor, or several share what would be copied for each.
+    """
+    if not all(type(name) is str and is_plain(weight) for name, weight in weights.items()):
+        raise ValueError("a weight is no tensor")
+    if any(weight.dtype != torch.float32 for weight in weights.values()):
+        raise ValueError("a weight is not of type float32")
+    if sum(weight.nbytes for weight in weights.values()) > file_bytes:
+        raise ValueError("the weights claim more than the file holds")
+
+
+def _check_shapes(weights: dict[str, Tensor], config: Config, vocabulary_size: int) -> None:
+    """Compare the weights with what the configuration claims before memory is taken for that.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    with torch.device("meta"):
+        model = CharLM(vocabulary_size, **config.model.model_dump(), kernel="reference")
+    expected = {name: weight.shape for name, weight in model.state_dict().items()}
+    found = {name: weight.shape for name, weight in weights.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            claimed, held = (list(shapes[name]) if name in shapes else "none" for shapes in (expected, found))
+            raise ValueError(
+                f"its weights do not fit its own configuration, {name[:80]!r} should be {claimed} and is {held}"
+            )

@@ -1,0 +1,209 @@
+"""A run's state in memory: all that a step changes, saved and restored to the bit.
+
+Dimensions: B batch, T time.
+"""
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from charlm.config import Config
+from charlm.errors import CharlmError, DamagedError, InputError
+from charlm.lstm import LSTMState
+from charlm.model import CharLM
+from charlm.runs.checkpoint import Checkpoint
+from charlm.runs.resumption import check_training_state, find_changes
+from charlm.system.device import choose_device
+from charlm.text.corpus import Corpus
+from charlm.text.streams import ParallelStreams, split_ids
+from charlm.training.optimization import build_optimizer, choose_precision, learning_rate_at, train_step
+
+MAX_SKIPPED_STEPS = 5
+"""Steps in a row without a finite gradient after which a run gives up."""
+
+
+@dataclass
+class Interval:
+    """Sums over the steps since the last line of training metrics."""
+
+    num_steps: int = 0
+    loss_nats: float = 0.0
+    grad_norm: float = 0.0
+    training_s: float = 0.0
+
+
+class Session:
+    """A model in training, and where it stands.
+
+    Attributes:
+        step: steps taken.
+        best: lowest validation loss in nats per character, and the step at which it was reached.
+        last_loss_nats: the latest validation loss; infinite before the first.
+        elapsed_s: time that the run took so far, interruptions left out.
+        interval: sums since the last line of training metrics.
+
+    Args:
+        config: what to train.
+        corpus: what to learn.
+
+    Raises:
+        InputError: the corpus is too short, or the device is not there.
+    """
+
+    def __init__(self, config: Config, corpus: Corpus) -> None:
+        self.config = config
+        self.corpus = corpus
+        self.splits = split_ids(corpus.ids, config.data.val_frac, config.data.test_frac)
+        self.streams = ParallelStreams(self.splits.train, config.train.batch_size, config.train.seq_length)
+        self.device = choose_device(config.train.device)
+        torch.manual_seed(config.train.seed)
+        model = CharLM(len(corpus.vocabulary), **config.model.model_dump(), kernel=config.train.kernel)
+        self.model = model.to(self.device).train()
+        self.precision = choose_precision(config.train.precision, self.model)
+        self.optimizer = build_optimizer(self.model, config.train)
+        self.states = self.model.initial_state(config.train.batch_size)
+        self.step = 0
+        self.best = (math.inf, 0)
+        self.last_loss_nats = math.inf
+        self.elapsed_s = 0.0
+        self.skipped_in_a_row = 0
+        self.interval = Interval()
+
+    @property
+    def chars_per_step(self) -> int:
+        """How many characters a step trains on, B T."""
+        return self.config.train.batch_size * self.config.train.seq_length
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every step was taken."""
+        return self.step >= self.config.train.max_steps
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the latest step."""
+        return learning_rate_at(max(0, self.step - 1), self.config.train)
+
+    def take_step(self) -> bool:
+        """Train on the next batch; return False where its gradient is not finite and the weights stay as they were.
+
+        Raises:
+            CharlmError: too many steps in a row had no finite gradient.
+        """
+        started_at_s = time.monotonic()
+        settings = self.config.train
+        batch = self.streams.batch(self.step)
+        if batch.is_pass_start:
+            self.states = self.model.initial_state(settings.batch_size)
+        learning_rate = learning_rate_at(self.step, settings)
+        result = train_step(
+            self.model, self.optimizer, batch, self.states, learning_rate, settings.grad_clip, self.precision
+        )
+        self.step += 1
+        self.interval.training_s += time.monotonic() - started_at_s
+        if not result.is_finite:
+            self._skip()
+            return False
+        self.states = result.states
+        self.skipped_in_a_row = 0
+        self.interval.num_steps += 1
+        self.interval.loss_nats += result.loss_nats
+        self.interval.grad_norm += result.grad_norm
+        return True
+
+    def _skip(self) -> None:
+        self.states = self.model.initial_state(self.config.train.batch_size)  # what they hold may be no number
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row == MAX_SKIPPED_STEPS:
+            raise CharlmError(
+                f"the gradient was not finite in {MAX_SKIPPED_STEPS} steps in a row, up to step {self.step}; what was "
+                "saved before is unharmed. Lower train.learning_rate or train.grad_clip, or raise train.warmup_steps, "
+                "and train into another directory."
+            )
+
+    def begin_interval(self) -> Interval:
+        """Return the sums since the last line of training metrics, and begin new ones."""
+        interval, self.interval = self.interval, Interval()
+        return interval
+
+    def checkpoint(self, is_resumable: bool) -> Checkpoint:
+        """Return the model as it stands, with all that resuming needs if so asked.
+
+        Raises:
+            CharlmError: the weights are not finite, so that nothing good could be overwritten by them.
+        """
+        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+            raise CharlmError(
+                f"after step {self.step} the weights are not finite; what was saved before is unharmed. "
+                "Lower train.learning_rate, and train into another directory."
+            )
+        return Checkpoint(
+            config=self.config,
+            vocabulary=self.corpus.vocabulary,
+            corpus_digest=self.corpus.digest,
+            step=self.step,
+            loss_nats=self.last_loss_nats if math.isfinite(self.last_loss_nats) else None,
+            weights=self.model.state_dict(),
+            training=self._training_state() if is_resumable else {},
+        )
+
+    def _training_state(self) -> dict[str, Any]:
+        is_cuda = self.device.type == "cuda"
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "states": [list(state) for state in self.states],
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(self.device) if is_cuda else None,
+            "best": list(self.best),
+            "last_loss_nats": self.last_loss_nats,
+            "elapsed_s": self.elapsed_s,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "interval": asdict(self.interval),
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Stand where a checkpoint was saved; after a failure the session is of use for another checkpoint only.
+
+        Raises:
+            InputError: the configuration or the corpus is another one than the run's.
+            DamagedError: what the checkpoint holds for resuming is not what a run saves.
+        """
+        self._refuse_changes(checkpoint)
+        training = checkpoint.training
+        try:
+            parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            check_training_state(training, parameters, self.states)
+            self.model.load_state_dict(checkpoint.weights)
+            # The groups follow from the configuration, which is the same.
+            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": training["optimizer"]["state"]})
+            self.states = tuple(LSTMState(h.to(self.device), c.to(self.device)) for h, c in training["states"])
+            torch.set_rng_state(training["random"])
+            if self.device.type == "cuda" and training["random_cuda"] is not None:
+                torch.cuda.set_rng_state(training["random_cuda"], self.device)
+            self.step = checkpoint.step
+            self.best = (training["best"][0], training["best"][1])
+            self.last_loss_nats = training["last_loss_nats"]
+            self.elapsed_s = training["elapsed_s"]
+            self.skipped_in_a_row = training["skipped_in_a_row"]
+            self.interval = Interval(**training["interval"])
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+            raise DamagedError(
+                f"the run cannot go on from this checkpoint, its training state is damaged: {error}."
+            ) from None
+
+    def _refuse_changes(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.corpus_digest != self.corpus.digest:
+            raise InputError(
+                f"{self.corpus.name}: the text is another one than the run began with. "
+                "Give it the same text, or begin a new run with another --out."
+            )
+        changes = find_changes(checkpoint.config, self.config)
+        if changes:
+            raise InputError(
+                "a run goes on only with the configuration that it began with; "
+                + "; ".join(changes)
+                + ". Leave the configuration out to take the run's own, or begin a new run with another --out."
+            )

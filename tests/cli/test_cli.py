@@ -1,0 +1,454 @@
+"""Every command as a user types it: exit status, stdout and stderr apart, and no traceback for any mistake."""
+
+import io
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from charlm.cli import run as run_command_line
+from charlm.config import Config
+from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
+
+
+class Outcome(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+CharlmCommand = Callable[..., Outcome]
+
+
+@pytest.fixture
+def charlm(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CharlmCommand:
+    """Return a function that runs a command line in an empty directory."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        status = run_command_line([str(argument) for argument in arguments])
+        return Outcome(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def config_file(config: Config, tmp_path: Path) -> Path:
+    """Return a YAML file with the small configuration."""
+    (tmp_path / "small.yaml").write_text(config.to_yaml())
+    return tmp_path / "small.yaml"
+
+
+@pytest.fixture
+def run(charlm: CharlmCommand, config_file: Path, tmp_path: Path) -> Path:
+    """Return the directory of a finished run."""
+    assert charlm("train", config_file, "--out", tmp_path / "run").status == 0
+    return tmp_path / "run"
+
+
+def assert_mistake(outcome: Outcome, *parts: str) -> None:
+    """Fail unless the command refused its input with one clear message and printed nothing else."""
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    assert outcome.err.startswith(("Error: ", "Usage: "))
+    for part in parts:
+        assert part in outcome.err
+
+
+def in_subprocess(*arguments: object, **options: object) -> "subprocess.Popen[str]":
+    """Start charlm as a process of its own."""
+    command = [sys.executable, "-m", "charlm", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **(pipes | options))  # type: ignore[call-overload,no-any-return]
+
+
+# train
+
+
+def test_train(charlm: CharlmCommand, config_file: Path) -> None:
+    """Training prints its result and the baselines on stdout, and plain progress lines on stderr."""
+    outcome = charlm("train", config_file)
+    assert outcome.status == 0
+    assert outcome.out.startswith("runs/small: 30 steps, 1,920 characters")
+    assert all(word in outcome.out for word in ("val loss", "bits per character", "uniform", "trigram", "gzip"))
+    assert "step 30/30  val loss" in outcome.err
+    assert "\r" not in outcome.err
+    assert {"best.pt", "last.pt", "config.yaml", "metrics.jsonl"} <= {
+        path.name for path in Path("runs/small").iterdir()
+    }
+
+
+def test_train_with_overrides(charlm: CharlmCommand, config_file: Path) -> None:
+    """--set reaches the run, and the run's configuration says so."""
+    assert charlm("train", config_file, "--set", "model.num_layers=1", "--set", "train.max_steps=3").status == 0
+    assert load_checkpoint(Path("runs/small/last.pt")).step == 3
+    assert "num_layers: 1" in Path("runs/small/config.yaml").read_text()
+
+
+def test_dry_run_writes_nothing(charlm: CharlmCommand, config_file: Path) -> None:
+    """A dry run prints what the run would be and cost, and leaves no file."""
+    outcome = charlm("train", config_file, "--dry-run")
+    assert outcome.status == 0
+    for word in ("layer 2", "vocabulary", "rarest", "memory", "characters per second", "expected", "unigram"):
+        assert word in outcome.out
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_train_twice_names_resume(charlm: CharlmCommand, run: Path, config_file: Path) -> None:
+    """A directory that holds a run is refused; --resume takes the run's own configuration."""
+    assert_mistake(charlm("train", config_file, "--out", run), "already holds a run", "--resume")
+    outcome = charlm("train", "--out", run, "--resume")
+    assert outcome.status == 0
+    assert "30 steps" in outcome.out
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_say_how_to_go_on(config_file: Path, tmp_path: Path, number: int, status: int) -> None:
+    """Ctrl-C and SIGTERM save, say how to go on, and that command goes on."""
+    arguments = ("train", config_file, "--set", "train.max_steps=100000", "--out", tmp_path / "run")
+    process = in_subprocess(*arguments)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert out == ""
+    assert "Traceback" not in err
+    assert f"charlm train --out {tmp_path / 'run'} --resume" in err
+    assert load_checkpoint(tmp_path / "run" / "last.pt").step > 0
+
+
+# sample
+
+
+def test_sample(charlm: CharlmCommand, run: Path) -> None:
+    """A sample begins with its prompt, has its length, and is the same for the same seed."""
+    first = charlm("sample", run, "--prompt", "9 green", "--length", 30, "--seed", 5)
+    assert first.status == 0
+    assert first.err == ""
+    assert first.out.startswith("9 green")
+    assert len(first.out) == len("9 green") + 30 + 1
+    assert charlm("sample", run, "--prompt", "9 green", "--length", 30, "--seed", 5) == first
+
+
+def test_sample_greedy(charlm: CharlmCommand, run: Path) -> None:
+    """--greedy and --temperature 0 need no seed to agree."""
+    greedy = charlm("sample", run, "--greedy", "--length", 30)
+    assert greedy == charlm("sample", run, "--temperature", 0, "--length", 30)
+    assert greedy.status == 0
+
+
+def test_sample_restricted(charlm: CharlmCommand, run: Path) -> None:
+    """The likeliest character alone is the greedy choice, by --top-k and by --top-p."""
+    greedy = charlm("sample", run, "--greedy", "--length", 30)
+    assert charlm("sample", run, "--top-k", 1, "--length", 30, "--temperature", 1) == greedy
+    assert charlm("sample", run, "--top-p", 1e-9, "--length", 30, "--temperature", 1) == greedy
+
+
+def test_sample_many(charlm: CharlmCommand, run: Path) -> None:
+    """Several samples come under headings."""
+    outcome = charlm("sample", run, "--num-samples", 3, "--length", 10)
+    assert [line for line in outcome.out.splitlines() if line.startswith("===")] == [
+        f"=== sample {number} of 3 ===" for number in (1, 2, 3)
+    ]
+
+
+def test_sample_stop(charlm: CharlmCommand, run: Path) -> None:
+    """A stop text ends the sample before it."""
+    whole = charlm("sample", run, "--seed", 1, "--length", 200).out
+    stop = whole[20:22]
+    assert charlm("sample", run, "--seed", 1, "--length", 200, "--stop", stop).out == whole.split(stop)[0] + "\n"
+
+
+def test_prompt_from_file_and_standard_input(
+    charlm: CharlmCommand, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt comes from a file or, with -, from standard input."""
+    (tmp_path / "prompt.txt").write_text("8 green")
+    assert charlm("sample", run, "--prompt-file", tmp_path / "prompt.txt", "--length", 5).out.startswith("8 green")
+    for arguments in (("--prompt", "-"), ("--prompt-file", "-")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"7 green")))
+        assert charlm("sample", run, *arguments, "--length", 5).out.startswith("7 green")
+
+
+def test_unknown_characters(charlm: CharlmCommand, run: Path) -> None:
+    """An unknown character is named with its place and the nearest known; it can be skipped or replaced."""
+    mistake = charlm("sample", run, "--prompt", "GrEen ż")
+    assert_mistake(mistake, "'G' (U+0047 LATIN CAPITAL LETTER G), character 1 of the prompt; the nearest known is 'g'")
+    assert_mistake(mistake, "--on-unknown skip", "'ż'")
+    replaced = charlm("sample", run, "--prompt", "GrEen ż", "--on-unknown", "replace", "--length", 5)
+    assert replaced.out.startswith("green ")
+    assert charlm("sample", run, "--prompt", "GrEen ż", "--on-unknown", "skip", "--length", 5).out.startswith("ren ")
+
+
+def test_endless_stream_into_a_pipe_that_closes(run: Path) -> None:
+    """--length 0 streams without end, and ends quietly when its reader goes."""
+    process = in_subprocess("sample", run, "--length", 0, text=False)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert len(process.stdout.read(2000)) == 2000
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait(timeout=60) == 0
+
+
+def test_terminal_that_cannot_show_a_character(config: Config, tmp_path: Path) -> None:
+    """A terminal of another encoding shows a question mark for what it cannot show."""
+    (tmp_path / "text.txt").write_text("ž" * 500, encoding="utf-8")
+    (tmp_path / "c.yaml").write_text(config.replace("data", path=str(tmp_path / "text.txt")).to_yaml())
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    training = in_subprocess("train", tmp_path / "c.yaml", "--out", tmp_path / "r", env=environment)
+    _, err = training.communicate(timeout=60)
+    assert training.returncode == 0, err
+    sampling = in_subprocess("sample", tmp_path / "r", "--length", 5, env=environment)
+    assert sampling.communicate(timeout=60) == ("?????\n", "")
+
+
+# eval
+
+
+def test_eval(charlm: CharlmCommand, run: Path) -> None:
+    """The loss of a split is printed in all its units, as text and as JSON."""
+    text = charlm("eval", run)
+    assert text.status == 0
+    assert text.out.startswith("val: ")
+    assert "perplexity" in text.out
+    values = json.loads(charlm("eval", run, "--json").out)
+    assert set(values) == {"loss_nats", "bits_per_char", "perplexity", "num_chars", "num_unknown"}
+    assert values["loss_nats"] == load_checkpoint(run / "best.pt").loss_nats
+
+
+def test_eval_splits_windows_and_files(charlm: CharlmCommand, run: Path, corpus_path: Path) -> None:
+    """Other splits, windows and files have losses of their own."""
+    variants = ([], ["--split", "test"], ["--split", "train"], ["--windowed", 8], ["--text", corpus_path])
+    outcomes = [charlm("eval", run, "--json", *variant) for variant in variants]
+    assert [outcome.status for outcome in outcomes] == [0] * len(variants)
+    assert len({json.loads(outcome.out)["loss_nats"] for outcome in outcomes}) == len(variants)
+    assert json.loads(outcomes[3].out)["num_chars"] == json.loads(outcomes[0].out)["num_chars"]
+
+
+# compare-layers
+
+
+def test_compare_layers(charlm: CharlmCommand, config_file: Path) -> None:
+    """A comparison prints its plan on stderr and its report on stdout, and writes its files."""
+    options = ["--layers", "1,2", "--seeds", "1", "--budget", 4000, "--out", "c"]
+    outcome = charlm("compare-layers", config_file, *options)
+    assert outcome.status == 0
+    assert "| layers | width |" in outcome.out
+    assert "off budget" in outcome.err
+    assert "2 runs, expected to take" in outcome.err
+    assert {"results.json", "report.md", "curves.png", "depth.png"} <= {path.name for path in Path("c").iterdir()}
+    again = charlm("compare-layers", config_file, *options, "--report-only")
+    assert again.out.replace(" --report-only", "") == outcome.out
+    assert "expected to take" not in again.err
+
+
+def test_compare_layers_in_shards(charlm: CharlmCommand, config_file: Path) -> None:
+    """A share trains its arms and makes no report."""
+    options = ["--layers", "1,2", "--seeds", "1", "--match", "width", "--budget", 9, "--out", "c", "--shard", "2/2"]
+    outcome = charlm("compare-layers", config_file, *options)
+    assert (outcome.status, outcome.out) == (0, "")
+    assert [path.name[:3] for path in Path("c").iterdir()] == ["2x9"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layers", "1,x"], "expected different numbers"),
+        (["--layers", "0,1"], "expected different numbers of at least 1"),
+        (["--seeds", "1,1"], "expected different numbers"),
+        (["--budget", "10"], "too small"),
+        (["--budget", "0"], "--budget"),
+        (["--budget", "5000,5000"], "expected different numbers"),
+        (["--layers", "1,101"], "model.num_layers=101: input should be less than or equal to 100"),
+        (["--seeds", "9999999999999999999"], "train.seed=9999999999999999999"),
+        (["--match", "width", "--budget", "2000000"], "model.hidden_size=2000000"),
+        (["--match", "depth"], "--match"),
+        (["--jobs", "0"], "--jobs"),
+        (["--tune", "-1"], "--tune"),
+        (["--shard", "3/2"], "expected I/N with I from 1 to N"),
+        (["--shard", "0/2"], "expected I/N with I from 1 to N"),
+        (["--shard", "half"], "expected I/N"),
+    ],
+)
+def test_compare_layers_mistakes(charlm: CharlmCommand, config_file: Path, arguments: list[str], message: str) -> None:
+    """A list or a budget that cannot be used is named, and nothing is written."""
+    assert_mistake(charlm("compare-layers", config_file, *arguments), message)
+    assert list(Path.cwd().iterdir()) == []
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("yaml", "messages"),
+    [
+        ("model:\n  hiden_size: 3\n", ["line 2, model.hiden_size: unknown key. Did you mean 'hidden_size'?"]),
+        ("train:\n  learning_rate: fast\n", ["line 2, train.learning_rate: expected a number above 0, got 'fast'."]),
+        ("model:\n  hidden_size: 0\n", ["line 2, model.hidden_size: expected a whole number of at least 1"]),
+        ("train:\n  seed: 1\n  seed: 2\n", ["line 3, train.seed: already given on line 2"]),
+        ("- 1\n- 2\n", ["expected sections"]),
+        ("model: [\n", ["this is not YAML"]),
+        ("model:\n  hiden_size: 3\ntrain:\n  lr: 1\n", ["2 problems", "line 2", "line 4", "nothing was written"]),
+    ],
+)
+def test_faulty_configuration(charlm: CharlmCommand, tmp_path: Path, yaml: str, messages: list[str]) -> None:
+    """A faulty configuration is told with its file and lines, every mistake at once, and nothing is written."""
+    (tmp_path / "faulty.yaml").write_text(yaml)
+    assert_mistake(charlm("train", tmp_path / "faulty.yaml"), str(tmp_path / "faulty.yaml"), *messages)
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_missing_configuration(charlm: CharlmCommand) -> None:
+    """A configuration that is not there is named."""
+    assert_mistake(charlm("train", "nowhere.yaml"), "nowhere.yaml", "no such configuration file")
+
+
+@pytest.mark.parametrize(
+    ("content", "messages"),
+    [
+        (None, ["no such file, directory or glob"]),
+        (b"", ["the corpus is empty"]),
+        (b"a", ["the train part of the corpus has 0 of its 1 characters and needs at least 2"]),
+        (b"abc\n\xff\xfe\n", ["line 2, byte offset 4: the byte 0xff is not UTF-8", "data.level=byte"]),
+        (bytes(range(128)) * 9, ["NUL characters", "data.level=byte"]),
+        (b"too short for a step", ["takes at least 65", "train.batch_size=4", "train.seq_length=16"]),
+        (b"ab" * 33, ["takes at least 65"]),
+    ],
+    ids=["missing", "empty", "one character", "not UTF-8", "binary", "short", "shorter than a step"],
+)
+def test_faulty_corpus(
+    charlm: CharlmCommand, config_file: Path, tmp_path: Path, content: bytes | None, messages: list[str]
+) -> None:
+    """A corpus that cannot be trained on is told with the reason and the remedy, and nothing is written."""
+    path = tmp_path / "faulty.txt"
+    if content is not None:
+        path.write_bytes(content)
+    assert_mistake(charlm("train", config_file, "--set", f"data.path={path}"), *messages)
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_missing_public_corpus_names_the_command(charlm: CharlmCommand) -> None:
+    """A public corpus that was not fetched yet names the command that fetches it."""
+    outcome = charlm("train", "--set", "data.path=data/tinyshakespeare.txt")
+    assert_mistake(outcome, "python scripts/fetch_corpus.py tinyshakespeare")
+
+
+def test_empty_split(charlm: CharlmCommand, config_file: Path) -> None:
+    """A validation part without characters is refused with its key."""
+    outcome = charlm("train", config_file, "--set", "data.val_frac=0.0000001")
+    assert_mistake(outcome, "the val part of the corpus has", "data.val_frac=1e-07")
+
+
+def write_malicious_pickle(path: Path) -> None:
+    """Write a file that would create another file if it were unpickled."""
+
+    class Payload:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (path.with_name("executed"),))
+
+    torch.save({"format": 1, "config": Payload()}, path)
+
+
+def truncate_checkpoint(path: Path) -> None:
+    """Write the first half of a checkpoint."""
+    data = (path.parent / "run" / "best.pt").read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: None, "no such checkpoint"),
+        (lambda path: path.mkdir(), "holds no checkpoint"),
+        (truncate_checkpoint, "cut short"),
+        (lambda path: path.write_text("hello"), "another file"),
+        (lambda path: path.write_bytes(pickle.dumps([1])), "another file"),
+        (write_malicious_pickle, "no safe charlm checkpoint"),
+    ],
+    ids=["missing", "directory without one", "truncated", "text", "pickle", "malicious"],
+)
+@pytest.mark.parametrize("command", ["sample", "eval"])
+def test_faulty_checkpoint(
+    charlm: CharlmCommand, run: Path, tmp_path: Path, write: Callable[[Path], None], message: str, command: str
+) -> None:
+    """A checkpoint that is missing, damaged, foreign or malicious is refused, and nothing in it is executed."""
+    write(tmp_path / "faulty.pt")
+    assert_mistake(charlm(command, tmp_path / "faulty.pt"), message, "faulty.pt")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("command", [["sample", "--length", "5"], ["eval", "--json"]])
+def test_damaged_best(charlm: CharlmCommand, run: Path, command: list[str]) -> None:
+    """Where best.pt is damaged the command works with the newest sound save, and says so on stderr."""
+    (run / "best.pt").write_bytes((run / "best.pt").read_bytes()[:5000])
+    outcome = charlm(command[0], run, *command[1:])
+    assert outcome.status == 0
+    assert outcome.err.startswith(f"warning: {run / 'best.pt'}: this is no whole charlm checkpoint")
+    assert "warning" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--length", "-1"], "--length: expected a number of at least 0 (0 for an endless stream), got -1"),
+        (["--temperature", "-0.5"], "temperature: expected a number of at least 0, got -0.5"),
+        (["--temperature", "nan"], "temperature: expected a number of at least 0, got nan"),
+        (["--top-k", "0"], "top_k: expected a whole number of at least 1, got 0"),
+        (["--top-p", "1.5"], "top_p: expected a number above 0 and at most 1, got 1.5"),
+        (["--num-samples", "0"], "--num-samples: expected a number of at least 1, got 0"),
+        (["--num-samples", "2", "--length", "0"], "only one stream can be endless"),
+        (["--prompt", "a", "--prompt-file", "b"], "give one of the two"),
+        (["--prompt-file", "nowhere.txt"], "--prompt-file nowhere.txt: cannot be read"),
+        (["--device", "cuda:99"], "device cuda:99: not on this machine"),
+        (["--device", "abacus"], "device abacus"),
+        (["--length", "many"], "--length"),
+    ],
+)
+def test_faulty_sample_options(charlm: CharlmCommand, run: Path, arguments: list[str], message: str) -> None:
+    """An option of sample that cannot be used is named with its value and its range."""
+    assert_mistake(charlm("sample", run, *arguments), message)
+
+
+def test_weights_that_are_no_numbers(charlm: CharlmCommand, run: Path) -> None:
+    """Sampling from a broken model says so and is a failure, not the user's mistake."""
+    checkpoint = load_checkpoint(run / "best.pt")
+    checkpoint.weights["output.bias"][:] = float("nan")
+    save_checkpoint(checkpoint, run / "best.pt")
+    outcome = charlm("sample", run)
+    assert outcome.status == 1
+    assert "not finite" in outcome.err
+
+
+# help
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["eval"], ["compare-layers"]])
+def test_help(charlm: CharlmCommand, command: list[str]) -> None:
+    """Every command explains itself."""
+    outcome = charlm(*command, "--help")
+    assert outcome.status == 0
+    assert outcome.out.startswith("Usage: charlm")
+
+
+def test_unknown_command(charlm: CharlmCommand) -> None:
+    """An unknown command is refused as a mistake."""
+    assert charlm("trian").status == 2

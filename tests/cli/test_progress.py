@@ -1,0 +1,53 @@
+"""The progress in a terminal: a bar on a terminal, plain lines elsewhere."""
+
+import os
+import pty
+import sys
+import termios
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charlm.cli.progress import ProgressReporter
+from charlm.config import Config
+from charlm.training.loop import train
+
+
+def test_plain_lines_without_a_terminal(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A log gets whole lines, one for every validation, and only now and then one for the training loss."""
+    train(config, tmp_path / "run", reporter=ProgressReporter("arm"))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "\r" not in err
+    lines = err.splitlines()
+    assert all(line.startswith("arm: ") for line in lines)
+    assert lines[0].startswith("arm: starting: 2 x 12 LSTM, ")
+    assert sum("val loss" in line for line in lines) == 3
+    assert sum("train loss" in line for line in lines) == 1
+
+
+def test_bar_on_a_terminal(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal gets a bar with the step, both losses, the speed and the time that is left."""
+    reading, writing = pty.openpty()
+    termios.tcsetwinsize(writing, (24, 120))
+    with os.fdopen(writing, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        train(config, tmp_path / "run", reporter=ProgressReporter())
+    monkeypatch.undo()
+    shown = drain(reading)
+    assert "step 30/30 " in shown
+    for part in ("100%", "char/s", "loss=", "val loss=", "<00:00"):
+        assert part in shown
+
+
+def drain(descriptor: int) -> str:
+    """Return what was written to a terminal that is closed."""
+    parts: list[Any] = []
+    try:
+        while part := os.read(descriptor, 65536):
+            parts.append(part)
+    except OSError:  # the other end is closed
+        pass
+    os.close(descriptor)
+    return b"".join(parts).decode()

@@ -1,0 +1,228 @@
+"""A comparison from plan to findings: what is trained, what is not trained again, what is said of failures."""
+
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+from recording import results_without_times
+
+from charlm.comparison.experiment import read_comparison, run_comparison
+from charlm.comparison.outcome import FILE_NAME, read_outcome
+from charlm.comparison.plan import Plan, plan_comparison
+from charlm.comparison.report import format_report, write_report
+from charlm.comparison.results import Results, summarize
+from charlm.comparison.statistics import PairedDifference
+from charlm.config import Config
+from charlm.inference.trained import load
+from charlm.runs.checkpoint import load_checkpoint
+from charlm.text.corpus import load_corpus
+from charlm.training.session import Session
+
+
+@pytest.fixture
+def quick(config: Config) -> Config:
+    """Return a configuration whose runs take a moment."""
+    return config.replace("train", max_steps=6, eval_every=3, warmup_steps=1)
+
+
+def plan(config: Config, seeds: list[int], num_trials: int = 0) -> Plan:
+    """Plan a comparison of two depths at 4,000 parameters."""
+    return plan_comparison(config, [1, 2], seeds, "parameters", [4000], num_trials)
+
+
+def compare(planned: Plan, directory: Path, num_jobs: int = 2) -> tuple[Results, list[str]]:
+    """Run a comparison and return its results and what was announced."""
+    said: list[str] = []
+    failures = run_comparison(planned, directory, num_jobs, said.append)
+    return summarize(planned, read_comparison(planned, directory, failures), "charlm compare-layers"), said
+
+
+def test_runs_share_all_but_depth_width_and_seed(quick: Config) -> None:
+    """Two runs of a comparison differ in nothing but their arm and their seed."""
+    planned = plan(quick, [1, 2])
+    first = planned.runs(planned.arms[0], planned.candidates[0])[0].config.model_dump()
+    second = planned.runs(planned.arms[1], planned.candidates[0])[1].config.model_dump()
+    differing = {f"{part}.{key}" for part in first for key in first[part] if first[part][key] != second[part][key]}
+    assert differing == {"model.num_layers", "model.hidden_size", "train.seed"}
+
+
+def test_arms_read_the_same_characters(quick: Config) -> None:
+    """Arms of one seed, and of others, see the same characters in the same order."""
+    planned = plan(quick, [1, 2])
+    corpus = load_corpus(quick.data.path, quick.data.level)
+    configs = [run.config for arm in planned.arms for run in planned.runs(arm, planned.candidates[0])]
+    streams = [Session(config, corpus).streams for config in configs]
+    for step in range(2 * streams[0].steps_per_pass):
+        batches = [each.batch(step) for each in streams]
+        assert all(torch.equal(batch.inputs, batches[0].inputs) for batch in batches)
+        assert all(torch.equal(batch.targets, batches[0].targets) for batch in batches)
+
+
+def test_results(quick: Config, tmp_path: Path) -> None:
+    """The results hold every run, means and spreads over seeds, and differences paired by seed."""
+    results, said = compare(plan(quick, [1, 2]), tmp_path)
+    [group] = results.groups
+    losses = [[run.test_loss_nats for run in arm.runs] for arm in group.arms]
+    gains = [one - two for one, two in zip(*losses, strict=True)]
+    assert len(said) == 4
+    assert results.loss == "test"
+    assert results.num_chars == 6 * 4 * 16
+    assert group.arms[0].mean_loss_nats == pytest.approx(statistics.fmean(losses[0]))
+    assert group.arms[1].sd_loss_nats == pytest.approx(statistics.stdev(losses[1]))
+    [difference] = group.differences
+    assert difference.gains_nats == pytest.approx(gains)
+    assert difference.interval_nats == pytest.approx(PairedDifference(tuple(gains)).interval)
+    run = group.arms[1].runs[1]
+    assert run.curve.num_chars == [3 * 4 * 16, 6 * 4 * 16]
+    assert min(run.curve.loss_nats) == run.val_loss_nats
+    assert run.test_loss_nats == load(tmp_path / run.directory).evaluate_split("test").loss_nats
+    best = load_checkpoint(tmp_path / run.directory / "best.pt")
+    assert best.loss_nats == run.val_loss_nats
+    assert (best.config.model.num_layers, best.config.train.seed, best.step) == (2, 2, run.best_step)
+
+
+def test_without_a_test_part_validation_is_compared(quick: Config, tmp_path: Path) -> None:
+    """Where no text is held back, the validation loss is compared, and the report says so."""
+    results, _ = compare(plan(quick.replace("data", test_frac=0.0), [1]), tmp_path)
+    assert results.loss == "val"
+    assert results.groups[0].arms[0].mean_loss_nats == results.groups[0].arms[0].runs[0].val_loss_nats
+    assert results.groups[0].arms[0].runs[0].test_loss_nats is None
+    assert "Loss is that of the validation part" in format_report(results)
+
+
+def test_report(quick: Config, tmp_path: Path) -> None:
+    """The files are written: a report with a row for each depth and a verdict, the results, and two pictures."""
+    planned = plan(quick, [1, 2])
+    results, _ = compare(planned, tmp_path)
+    report = write_report(planned, read_comparison(planned, tmp_path, {}), tmp_path, "charlm compare-layers")
+    assert (tmp_path / "report.md").read_text() == report
+    assert Results.model_validate_json((tmp_path / "results.json").read_bytes()) == results
+    assert "|      2 |" in report
+    assert "95 % interval" in report
+    assert "Nothing was tuned" in report
+    assert "nothing can be concluded" not in report
+    for name in ("curves.png", "depth.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_seed_concludes_nothing(quick: Config, tmp_path: Path) -> None:
+    """With one seed there is no spread, and the report says that nothing can be concluded."""
+    results, _ = compare(plan(quick, [1]), tmp_path)
+    assert results.groups[0].arms[0].sd_loss_nats is None
+    assert results.groups[0].differences[0].interval_nats is None
+    assert results.groups[0].differences[0].verdict == "undecided"
+    assert "nothing can be concluded" in format_report(results)
+
+
+def test_tuning_takes_the_best_trial(quick: Config, tmp_path: Path) -> None:
+    """Every run of an arm trains with the candidate whose trial had the lowest validation loss."""
+    planned = plan(quick.replace("train", learning_rate=1e-4), [1, 2], num_trials=3)
+    results, said = compare(planned, tmp_path)
+    assert len(said) == 2 * (3 + 2)
+    for arm in results.groups[0].arms:
+        assert [(trial.learning_rate, trial.dropout) for trial in arm.trials] == [
+            (candidate.learning_rate, candidate.dropout) for candidate in planned.candidates
+        ]
+        best = min(arm.trials, key=lambda trial: trial.val_loss_nats)
+        assert (arm.learning_rate, arm.dropout) == (best.learning_rate, best.dropout)
+        for run in arm.runs:
+            trained = load_checkpoint(tmp_path / run.directory / "best.pt").config
+            assert (trained.train.learning_rate, trained.model.dropout) == (best.learning_rate, best.dropout)
+    assert results.groups[0].arms[0].learning_rate != 1e-4
+    assert "At depth 1, 2 the best rate is the highest that was tried" in format_report(results)
+
+
+def test_trial_is_no_run(quick: Config, tmp_path: Path) -> None:
+    """A seed that trials had, taken for a run later, is measured on the test part like any other."""
+    compare(plan(quick, [1], 1), tmp_path)
+    results, said = compare(plan(quick, [0, 1]), tmp_path)
+    assert all(run.test_loss_nats for arm in results.groups[0].arms for run in arm.runs)
+    assert results.groups[0].differences[0].seeds == [0, 1]
+    assert len(said) == 2
+
+
+def test_goes_on_where_it_stood(quick: Config, tmp_path: Path) -> None:
+    """A second call trains nothing again and finds the same; a further seed only adds its own runs."""
+    first, _ = compare(plan(quick, [1]), tmp_path)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/last.pt")}
+    again, said = compare(plan(quick, [1]), tmp_path)
+    assert (again, said) == (first, [])
+    both, said = compare(plan(quick, [1, 2]), tmp_path)
+    assert both.groups[0].arms[0].runs[0] == first.groups[0].arms[0].runs[0]
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert len(said) == 2
+
+
+def test_changed_configuration_is_trained_anew(quick: Config, tmp_path: Path) -> None:
+    """Runs of another configuration get directories of their own; the old ones stay."""
+    compare(plan(quick, [1]), tmp_path)
+    _, said = compare(plan(quick.replace("train", max_steps=7), [1]), tmp_path)
+    assert len(said) == 2
+    assert len(list(tmp_path.glob(f"*/{FILE_NAME}"))) == 4
+
+
+def test_changed_text_is_trained_anew(quick: Config, tmp_path: Path) -> None:
+    """A run on another text under the same path is not taken for this one."""
+    before = plan(quick, [1])
+    path = Path(quick.data.path)
+    path.write_text(path.read_text() + "and no more green bottles hanging on the wall\n")
+    after = plan(quick, [1])
+    names = [planned.runs(planned.arms[0], planned.candidates[0])[0].name for planned in (before, after)]
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"seed": 1}'])
+def test_damaged_outcome_is_made_again(quick: Config, tmp_path: Path, content: bytes) -> None:
+    """An outcome that cannot be read is written again from the finished run, with the same figures."""
+    first, _ = compare(plan(quick, [1]), tmp_path)
+    path = tmp_path / first.groups[0].arms[0].runs[0].directory / FILE_NAME
+    path.write_bytes(content)
+    assert read_outcome(path.parent) is None
+    again, said = compare(plan(quick, [1]), tmp_path)
+    assert results_without_times(again) == results_without_times(first)
+    assert len(said) == 1
+
+
+def test_side_by_side_changes_nothing(quick: Config, tmp_path: Path) -> None:
+    """One run at a time or three at once: the same results, but for times."""
+    alone, _ = compare(plan(quick, [1, 2]), tmp_path / "alone", num_jobs=1)
+    together, _ = compare(plan(quick, [1, 2]), tmp_path / "together", num_jobs=3)
+    assert results_without_times(alone) == results_without_times(together)
+
+
+def test_shards_together_are_the_whole(quick: Config, tmp_path: Path) -> None:
+    """Each share trains its own arms, and all of them together make the results of the whole."""
+    whole, _ = compare(plan(quick, [1], 2), tmp_path / "whole")
+    for index in (1, 2):
+        _, said = compare(plan(quick, [1], 2).take_share(index, 2), tmp_path / "shards")
+        assert len(said) == 3
+    merged, said = compare(plan(quick, [1], 2), tmp_path / "shards")
+    assert said == []
+    assert results_without_times(merged) == results_without_times(whole)
+
+
+def test_failed_run_is_reported_and_the_rest_goes_on(quick: Config, tmp_path: Path) -> None:
+    """A run that cannot be trained is named with its reason; the other runs finish and are compared."""
+    planned = plan(quick, [1, 2])
+    blocked = planned.runs(planned.arms[1], planned.candidates[0])[0]
+    (tmp_path / blocked.name / "config.yaml").mkdir(parents=True)  # no file can be written in its place
+    results, said = compare(planned, tmp_path)
+    first, second = results.groups[0].arms
+    assert (len(first.runs), len(second.runs)) == (2, 1)
+    assert results.groups[0].differences[0].seeds == [2]
+    assert blocked.name in second.failures
+    assert "config.yaml: cannot be written" in second.failures[blocked.name]
+    assert f"- {blocked.name}: " in format_report(results)
+    assert sum("failed" in line for line in said) == 1
+
+
+def test_report_of_what_is_there(quick: Config, tmp_path: Path) -> None:
+    """A report of a comparison that has not been run says what is missing and compares nothing."""
+    planned = plan(quick, [1, 2])
+    write_report(planned, read_comparison(planned, tmp_path, {}), tmp_path, "charlm compare-layers")
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["groups"][0]["differences"] == []
+    assert set(results["groups"][0]["arms"][0]["failures"].values()) == {"not finished"}
+    assert "No two depths share a finished seed" in (tmp_path / "report.md").read_text()

@@ -1,0 +1,103 @@
+"""What lasts and what is large, in short: scripts/soak.py, and the cache of encoded corpora under faults."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from repository import load_script
+
+from charlm.config import Config
+from charlm.errors import CharlmError
+from charlm.text import corpus as corpus_module
+from charlm.text.corpus import load_corpus
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the place of an empty cache."""
+    monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "corpora"
+
+
+def test_memory_and_files_stay_flat(tmp_path: Path) -> None:
+    """The second half of a run takes no more memory and no more files than the first."""
+    looks, log_bytes = load_script("soak").soak(tmp_path, 600)
+    assert looks[-1][0] < looks[10][0] + 5
+    assert looks[-1][1] <= looks[10][1]
+    assert log_bytes < 5_000
+
+
+@pytest.mark.parametrize("text", ["ascii only\n" * 50, "grün ≤ 𝕏\n" * 50, "".join(map(chr, range(0x100, 0x400)))])
+def test_ids_and_counts_are_those_of_the_text(cache: Path, tmp_path: Path, text: str) -> None:
+    """ASCII, other UTF-8 and vocabularies beyond a byte decode to the text, with the counts of its characters."""
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8", newline="")
+    corpus = load_corpus(str(tmp_path / "text.txt"), "char")
+    assert corpus.vocabulary.decode(corpus.ids.to(torch.int64)) == text
+    assert corpus.counts.tolist() == [text.count(symbol) for symbol in corpus.vocabulary.symbols]
+
+
+@pytest.mark.parametrize("step", ["fsync", "rename"])
+def test_interrupted_encoding_leaves_nothing(
+    cache: Path, config: Config, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """An encoding that fails before its end is no cache, says what to do, and the next one succeeds."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os if step == "fsync" else Path, step, fail)
+        with pytest.raises(CharlmError, match=r"No space left on device.*CHARLM_CACHE_DIR") as caught:
+            load_corpus(config.data.path, "char")
+    assert caught.value.exit_status == 1
+    assert list(cache.iterdir()) == []
+    assert len(load_corpus(config.data.path, "char").ids) > 0
+
+
+def test_cache_that_cannot_be_made(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache directory that cannot be written names the variable that moves it."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(CharlmError, match="CHARLM_CACHE_DIR"):
+        load_corpus(config.data.path, "char")
+
+
+@pytest.mark.parametrize(("age_s", "is_left"), [(10, True), (corpus_module.SCRAP_AGE_S + 60, False)])
+def test_scraps_of_the_dead_are_removed(cache: Path, config: Config, age_s: float, is_left: bool) -> None:
+    """What a killed encoding left goes after a day, and what may be alive stays."""
+    scrap = cache / "unfinished-abc"
+    scrap.mkdir(parents=True)
+    (scrap / "ids.bin").write_bytes(b"half")
+    then_s = scrap.stat().st_mtime - age_s
+    os.utime(scrap, (then_s, then_s))
+    load_corpus(config.data.path, "char")
+    assert scrap.exists() is is_left
+
+
+@pytest.mark.parametrize("name", ["ids.bin", "meta.json"])
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b'{"vocabulary": 1}'])
+def test_damaged_cache_is_encoded_again(cache: Path, config: Config, name: str, content: bytes | None) -> None:
+    """A cached corpus that a failing disk has cut is not trusted and not complained of: it is encoded again."""
+    ids = load_corpus(config.data.path, "char").ids.clone()
+    [folder] = cache.iterdir()
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    assert torch.equal(load_corpus(config.data.path, "char").ids, ids)
+    assert list(cache.iterdir()) == [folder]
+    assert json.loads((folder / "meta.json").read_text())["num_symbols"] == len(ids)
+
+
+def test_two_processes_share_one_cache(cache: Path, tmp_path: Path) -> None:
+    """Processes that encode the same text at once both get it, and one copy stays."""
+    (tmp_path / "text.txt").write_text("0123456789\n" * 300_000)
+    check = "import sys; from charlm.text.corpus import load_corpus; print(len(load_corpus(sys.argv[1], 'char').ids))"
+    command = [sys.executable, "-c", check, str(tmp_path / "text.txt")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0] for process in processes] == ["3300000\n"] * 2
+    assert len(list(cache.iterdir())) == 1

@@ -1,0 +1,24 @@
+"""The dry run: what it says is true, and it writes nothing."""
+
+import math
+
+import pytest
+
+from charlm.config import Config
+from charlm.model import CharLM
+from charlm.text.corpus import load_corpus
+from charlm.training.dry_run import plan_run
+
+
+def test_plan(config: Config) -> None:
+    """The plan counts parameters, characters and rare symbols exactly, and measures a speed."""
+    corpus = load_corpus(config.data.path, "char")
+    plan = plan_run(config, corpus)
+    model = CharLM(len(corpus.vocabulary), **config.model.model_dump())
+    assert plan.num_parameters["whole"] == sum(weight.numel() for weight in model.parameters())
+    assert sum(count for part, count in plan.num_parameters.items() if part != "whole") == plan.num_parameters["whole"]
+    assert sum(plan.split_sizes.values()) == len(corpus.ids)
+    assert plan.rarest[0][1] == int(corpus.counts.min())
+    assert plan.baselines_bits["uniform"] == pytest.approx(math.log2(len(corpus.vocabulary)))
+    assert plan.duration_s == pytest.approx(30 * 64 / plan.chars_per_s)
+    assert plan.memory_bytes["weights, gradients, optimizer"] == 16 * plan.num_parameters["whole"]
