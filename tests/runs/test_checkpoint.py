@@ -193,7 +193,7 @@ def test_failed_write_leaves_the_old_file(saved: Path, moment: str, monkeypatch:
 
     before = saved.read_bytes()
     if moment == "fsync":
-        monkeypatch.setattr(atomic.os, "fsync", fail)
+        monkeypatch.setattr("charlm.system.files.os.fsync", fail)
     else:
         monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(CharlmError, match="No space left on device") as caught:

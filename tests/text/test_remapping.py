@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.text import renumbering
+from charlm.text import remapping
 from charlm.text.corpus import load_corpus
 from charlm.text.remapping import Renumbered
 from charlm.text.vocabulary import Vocabulary
@@ -21,7 +21,7 @@ def test_equals_the_encoded_text(text: str, piece_length: int, start: int, lengt
     expected = vocabulary.encode(text, on_unknown="skip")
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHARLM_CACHE_DIR", f"{directory}/cache")
-        patch.setattr(renumbering, "PIECE_LENGTH", piece_length)
+        patch.setattr(remapping, "PIECE_LENGTH", piece_length)
         path = Path(directory) / "text.txt"
         path.write_bytes(text.encode())
         renumbered = Renumbered(load_corpus(str(path), "char"), vocabulary)
