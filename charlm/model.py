@@ -3,7 +3,11 @@
 Dimensions: B batch, T time, E embedding, H hidden width, V vocabulary, L layers.
 """
 
+import math
+
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from charlm.lstm import LSTM, LSTMCell
 from charlm.lstm.kernels.lookup import Lookup
@@ -18,8 +22,9 @@ class CharLM(nn.Module):
         num_layers: L, at least 1.
         hidden_size: H, at least 1.
         embed_size: E, at least 1.
-        dropout: share of each layer's features dropped in training, 0 to below 1.
+        dropout: fraction of each layer's features that are dropped in training, 0 to below 1.
         kernel: ``auto`` or the name of a kernel; the weights are the same whatever the kernel.
+        generator: draws the initial weights, on the CPU; None for torch's default one.
     """
 
     def __init__(
@@ -30,30 +35,48 @@ class CharLM(nn.Module):
         embed_size: int,
         dropout: float = 0.0,
         kernel: str = "auto",
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary_size, embed_size)
-        self.lstm = LSTM(embed_size, hidden_size, num_layers, dropout, kernel)
-        self.output = nn.Linear(hidden_size, vocabulary_size)
-        nn.init.zeros_(self.output.bias)
+        self.embedding: nn.Embedding = nn.utils.skip_init(nn.Embedding, vocabulary_size, embed_size)  # type: ignore[no-untyped-call]
+        self.embedding.weight.data.normal_(generator=generator)
+        self.lstm = LSTM(embed_size, hidden_size, num_layers, dropout, kernel, generator)
+        self.output: nn.Linear = nn.utils.skip_init(nn.Linear, hidden_size, vocabulary_size)  # type: ignore[no-untyped-call]
+        bound = 1 / math.sqrt(hidden_size)
+        self.output.weight.data.uniform_(-bound, bound, generator=generator)
+        self.output.bias.data.zero_()
 
     def initial_state(self, batch_size: int) -> States:
-        """Return the state in which a text begins: zeros, (B, H) each."""
+        """Return the state at the start of a text: zeros, (B, H) each."""
         return self.lstm.initial_state(batch_size)
 
-    def forward(self, ids: Tensor, states: States) -> tuple[Tensor, States]:
+    def forward(self, ids: Tensor, states: States, generator: torch.Generator | None = None) -> tuple[Tensor, States]:
         """Score the next character at every place of a batch of sequences.
 
         Args:
             ids: characters, (B, T), int64 in 0..V-1.
-            states: the state before the first character, from ``initial_state`` or a call before; not modified.
+            states: the state before the first character, from ``initial_state`` or an earlier call; not modified.
+            generator: draws the dropout masks in training mode, on the CPU; None for torch's default one.
 
         Returns:
             Logits (B, T, V) of the character that follows each place, and the state after the last one.
         """
-        hidden, states = self.lstm(self._first_gates(ids.T), states)  # (T, B, H)
-        logits = self.lstm.kernel.project(hidden, self.output.weight, self.output.bias)  # (T, B, V)
-        return logits.transpose(0, 1), states
+        hidden, states = self.run_layers(ids, states, generator)
+        return self.project(hidden), states
+
+    def run_layers(
+        self, ids: Tensor, states: States, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, States]:
+        """Return the last layer's hidden states, (T, B, H), dropout applied, and the state after the last character.
+
+        The arguments are those of ``forward``.
+        """
+        return self.lstm(self._first_gates(ids.T), states, generator)  # type: ignore[no-any-return]
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """Return the logits (B, T, V) of hidden states (T, B, H)."""
+        logits: Tensor = self.lstm.kernel.project(hidden, self.output.weight, self.output.bias)  # (T, B, V)
+        return logits.transpose(0, 1)
 
     def step(self, ids: Tensor, states: States) -> tuple[Tensor, States]:
         """Score the next character after one more: ids (B,) to logits (B, V), stepping the cells themselves."""
@@ -70,3 +93,8 @@ class CharLM(nn.Module):
         if self.embedding.num_embeddings > ids.numel():
             return first.project(self.embedding(ids))
         return Lookup(first.project(self.embedding.weight), ids)
+
+
+def mean_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean negative log-likelihood of targets (B, T) under logits (B, T, V), in nats, float32."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())

@@ -1,6 +1,7 @@
 """The model: its shapes, its lookup, its parameters, and where its loss begins."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -33,9 +34,9 @@ def test_table_equals_product(kernel: str, monkeypatch: pytest.MonkeyPatch) -> N
     model = CharLM(V, 1, 7, 4, kernel=kernel)
     forward, lookups = model.lstm.forward, []
 
-    def spy(gates_x: torch.Tensor | Lookup, states: States) -> tuple[torch.Tensor, States]:
+    def spy(gates_x: torch.Tensor | Lookup, *rest: Any) -> tuple[torch.Tensor, States]:
         lookups.append(isinstance(gates_x, Lookup))
-        return forward(gates_x, states)
+        return forward(gates_x, *rest)
 
     monkeypatch.setattr(model.lstm, "forward", spy)
     ids = torch.randint(V, (B, T))  # more ids than symbols: the table

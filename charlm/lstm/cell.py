@@ -4,7 +4,6 @@ Dimensions: B batch, E width of the input, H hidden width.
 Symbols: i input gate, f forget gate, g candidate values, o output gate, c cell state, h hidden state.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -68,6 +67,8 @@ class LSTMCell(nn.Module):
         weight_ih: input weights W, (4H, E), rows stacked i, f, g, o.
         weight_hh: recurrent weights U, (4H, H), rows stacked alike.
         bias: b, (4H,).
+
+    The weights are uninitialized until ``initialization.initialize_cell`` draws them or a state dict is loaded.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -76,19 +77,6 @@ class LSTMCell(nn.Module):
         self.weight_ih = nn.Parameter(torch.empty(4 * hidden_size, input_size))
         self.weight_hh = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(4 * hidden_size))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw fresh weights: uniform by fan-in, the forget gate open.
-
-        Source: Jozefowicz, Zaremba & Sutskever, ICML 2015: a forget bias of 1.
-        """
-        for weight in (self.weight_ih, self.weight_hh):
-            bound = 1 / math.sqrt(weight.shape[1])
-            nn.init.uniform_(weight, -bound, bound)
-        with torch.no_grad():
-            _, forget, _, _ = split_gates(self.bias.zero_())
-            forget.fill_(1.0)
 
     def project(self, x: Tensor) -> Tensor:
         """Return the input's share of the gates, W x + b, (..., 4H), for x of (..., E)."""

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from charlm.runs.archive import REMEDY, read_archive
-from charlm.system.files import write_atomically
 from charlm.config import Config, parse_config
 from charlm.errors import ConfigError, InputError
 from charlm.model import CharLM
+from charlm.runs.archive import REMEDY, read_archive
 from charlm.runs.resumption import is_plain
+from charlm.system.files import write_atomically
 from charlm.text.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -50,9 +50,11 @@ class Checkpoint:
 
     def build_model(self, device: torch.device, kernel: str = "auto") -> CharLM:
         """Return the model with these weights, in evaluation mode."""
-        model = CharLM(len(self.vocabulary), **self.config.model.model_dump(), kernel=kernel)
-        model.load_state_dict(self.weights)
-        return model.to(device).eval()
+        with torch.device("meta"):
+            model = CharLM(len(self.vocabulary), **self.config.model.model_dump(), kernel=kernel)
+        weights = {name: weight.to(device, copy=True) for name, weight in self.weights.items()}
+        model.load_state_dict(weights, assign=True)
+        return model.eval()
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] = ()) -> None:

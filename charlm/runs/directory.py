@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charlm.system.files import cannot_write, write_atomically
+from charlm.errors import InputError
 from charlm.runs.checkpoint import Checkpoint, save_checkpoint
 from charlm.runs.recovery import load_first_sound
-from charlm.errors import InputError
+from charlm.system.files import cannot_write, write_atomically
 from charlm.system.lock import hold
 
 Row = dict[str, Any]

@@ -145,7 +145,7 @@ def _log_training(session: Session, run: RunDirectory, reporter: Reporter) -> No
 def _validate(session: Session, run: RunDirectory, reporter: Reporter) -> None:
     """Measure the exact validation loss, keep the best model, and show a sample."""
     began_at_s = time.monotonic()
-    evaluation = evaluate(session.model, session.splits.val)
+    evaluation = evaluate(session.shown, session.splits.val)
     session.last_loss_nats = evaluation.loss_nats
     row = {
         "step": session.step,
@@ -163,7 +163,7 @@ def _validate(session: Session, run: RunDirectory, reporter: Reporter) -> None:
         run.save_best(session.checkpoint(is_resumable=False))
     settings = session.config.sample
     [text] = sample_texts(
-        session.model,
+        session.shown,
         session.corpus.vocabulary,
         prompt=settings.prompt,
         length=settings.length,

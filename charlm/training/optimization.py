@@ -7,18 +7,18 @@ import math
 from typing import Literal, NamedTuple
 
 import torch
-from torch.nn import functional as F
+from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from charlm.config import TrainConfig
 from charlm.lstm.layers import States
-from charlm.model import CharLM
+from charlm.model import CharLM, mean_loss
 from charlm.text.streams import Batch
 
 Precision = Literal["fp32", "bf16"]
 
 BETAS = (0.9, 0.99)
-"""AdamW's decay of its averages; 0.99 rather than 0.999 because runs here are short."""
+"""AdamW's decay rates of its averages; 0.99 instead of 0.999 because runs are short."""
 
 
 class StepResult(NamedTuple):
@@ -83,6 +83,7 @@ def train_step(
     learning_rate: float,
     grad_clip: float,
     precision: Precision,
+    generator: torch.Generator | None = None,
 ) -> StepResult:
     """Take one step of truncated back-propagation through time, unless its gradient is not finite.
 
@@ -92,13 +93,11 @@ def train_step(
         batch: inputs and targets, (B, T).
         states: the LSTM's state before the batch; not modified.
         learning_rate: of this step.
-        grad_clip: largest global norm of the gradient; 0 for no limit.
+        grad_clip: maximum global norm of the gradient; 0 for no limit.
         precision: of the matrix products.
+        generator: draws the dropout masks, on the CPU; None for torch's default one.
     """
-    device = model.output.weight.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits, states = model(batch.inputs.to(device), states)  # (B, T, V)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), batch.targets.to(device).flatten())
+    loss, states = compute_loss(model, batch, states, precision, generator)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     grad_norm = get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None])
@@ -110,3 +109,16 @@ def train_step(
             group["lr"] = learning_rate
         optimizer.step()
     return result
+
+
+def compute_loss(
+    model: CharLM, batch: Batch, states: States, precision: Precision, generator: torch.Generator | None
+) -> tuple[Tensor, States]:
+    """Return the mean loss of a batch, in nats per character, with its graph; and the states after the batch.
+
+    The arguments are those of ``train_step``.
+    """
+    device = model.output.weight.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        logits, states = model(batch.inputs.to(device), states, generator)  # (B, T, V)
+        return mean_loss(logits, batch.targets.to(device)), states

@@ -59,8 +59,9 @@ class Session:
         self.splits = split_ids(corpus.ids, config.data.val_frac, config.data.test_frac)
         self.streams = ParallelStreams(self.splits.train, config.train.batch_size, config.train.seq_length)
         self.device = choose_device(config.train.device)
-        torch.manual_seed(config.train.seed)
-        model = CharLM(len(corpus.vocabulary), **config.model.model_dump(), kernel=config.train.kernel)
+        self.generator = torch.Generator().manual_seed(config.train.seed)
+        sizes, kernel = config.model.model_dump(), config.train.kernel
+        model = CharLM(len(corpus.vocabulary), **sizes, kernel=kernel, generator=self.generator)
         self.model = model.to(self.device).train()
         self.precision = choose_precision(config.train.precision, self.model)
         self.optimizer = build_optimizer(self.model, config.train)
@@ -71,6 +72,11 @@ class Session:
         self.elapsed_s = 0.0
         self.skipped_in_a_row = 0
         self.interval = Interval()
+
+    @property
+    def shown(self) -> CharLM:
+        """The model that is validated, sampled and kept in best.pt."""
+        return self.model
 
     @property
     def chars_per_step(self) -> int:
@@ -100,7 +106,14 @@ class Session:
             self.states = self.model.initial_state(settings.batch_size)
         learning_rate = learning_rate_at(self.step, settings)
         result = train_step(
-            self.model, self.optimizer, batch, self.states, learning_rate, settings.grad_clip, self.precision
+            self.model,
+            self.optimizer,
+            batch,
+            self.states,
+            learning_rate,
+            settings.grad_clip,
+            self.precision,
+            self.generator,
         )
         self.step += 1
         self.interval.training_s += time.monotonic() - started_at_s
@@ -146,17 +159,16 @@ class Session:
             corpus_digest=self.corpus.digest,
             step=self.step,
             loss_nats=self.last_loss_nats if math.isfinite(self.last_loss_nats) else None,
-            weights=self.model.state_dict(),
+            weights=self.shown.state_dict(),
             training=self._training_state() if is_resumable else {},
         )
 
     def _training_state(self) -> dict[str, Any]:
-        is_cuda = self.device.type == "cuda"
         return {
+            "weights": self.model.state_dict(),  # takes no room where these are the weights that are shown
             "optimizer": self.optimizer.state_dict(),
             "states": [list(state) for state in self.states],
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state(self.device) if is_cuda else None,
+            "random": self.generator.get_state(),
             "best": list(self.best),
             "last_loss_nats": self.last_loss_nats,
             "elapsed_s": self.elapsed_s,
@@ -176,13 +188,11 @@ class Session:
         try:
             parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             check_training_state(training, parameters, self.states)
-            self.model.load_state_dict(checkpoint.weights)
+            self.model.load_state_dict(training.get("weights", checkpoint.weights))
             # The groups follow from the configuration, which is the same.
             self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": training["optimizer"]["state"]})
             self.states = tuple(LSTMState(h.to(self.device), c.to(self.device)) for h, c in training["states"])
-            torch.set_rng_state(training["random"])
-            if self.device.type == "cuda" and training["random_cuda"] is not None:
-                torch.cuda.set_rng_state(training["random_cuda"], self.device)
+            self.generator.set_state(training["random"])
             self.step = checkpoint.step
             self.best = (training["best"][0], training["best"][1])
             self.last_loss_nats = training["last_loss_nats"]

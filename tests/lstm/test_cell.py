@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from charlm.lstm import LSTMCell, LSTMState
+from charlm.lstm.initialization import initialize_cell
 
 E, H, B = 3, 4, 2
 
@@ -43,6 +44,7 @@ def cell() -> LSTMCell:
     """Return a cell in float64 with weights that use every gate."""
     torch.manual_seed(1)
     cell = LSTMCell(E, H).double()
+    initialize_cell(cell, None)
     nn.init.normal_(cell.bias)
     return cell
 
@@ -115,6 +117,7 @@ def test_leaves_the_state_alone(cell: LSTMCell) -> None:
 def test_fresh_weights_open_the_forget_gate() -> None:
     """A fresh cell has forget bias 1, the other biases 0, and weights within their bounds."""
     cell = LSTMCell(16, 25)
+    initialize_cell(cell, None)
     assert cell.bias.reshape(4, 25).mean(dim=1).tolist() == [0, 1, 0, 0]
     assert 0.9 / 4 < cell.weight_ih.abs().max() <= 1 / 4
     assert 0.9 / 5 < cell.weight_hh.abs().max() <= 1 / 5

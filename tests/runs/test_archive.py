@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from charlm.runs.archive import MAX_MEMBERS, read_archive
 from charlm.errors import InputError
+from charlm.runs.archive import MAX_MEMBERS, read_archive
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from charlm.system import files
-from charlm.system.files import write_atomically
-from charlm.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError
 from charlm.model import CharLM
+from charlm.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from charlm.system.files import write_atomically
 from charlm.text.vocabulary import Vocabulary
 
 CPU = torch.device("cpu")

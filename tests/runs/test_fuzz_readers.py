@@ -10,9 +10,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
 from charlm.config import load_config
 from charlm.errors import InputError
+from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
 from charlm.training.session import Session
 
 AS_OFTEN_AS_CI_ALLOWS = settings(

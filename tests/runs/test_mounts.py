@@ -10,8 +10,8 @@ import pytest
 from recording import equal, rows_without_times, without_times
 
 import charlm
-from charlm.runs.checkpoint import load_checkpoint
 from charlm.config import Config
+from charlm.runs.checkpoint import load_checkpoint
 from charlm.training.loop import train
 
 NAMESPACE = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]

@@ -12,13 +12,13 @@ import pytest
 import torch
 from recording import Recorder, Stopper, equal, rows_without_times, without_times
 
-from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
+from charlm.cli.progress import make_reporter
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError, StoppedError
-from charlm.cli.progress import make_reporter
-from charlm.training.reporter import Reporter
+from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
 from charlm.runs.directory import RunDirectory
 from charlm.training.loop import train
+from charlm.training.reporter import Reporter
 
 
 def flip(path: Path) -> None:

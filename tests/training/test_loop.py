@@ -1,5 +1,6 @@
 """Training: it learns, it logs, it stops and goes on to the bit, and nothing that watches it changes it."""
 
+import dataclasses
 import json
 import math
 import signal
@@ -15,7 +16,7 @@ from charlm.cli.progress import make_reporter
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError, StoppedError
 from charlm.inference.evaluation import Evaluation, evaluate
-from charlm.runs.checkpoint import load_checkpoint
+from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
 from charlm.runs.directory import RunDirectory
 from charlm.text.corpus import load_corpus
 from charlm.text.streams import split_ids
@@ -23,7 +24,7 @@ from charlm.training.loop import train
 from charlm.training.optimization import train_step
 from charlm.training.reporter import Reporter
 
-CROSS_ENTROPY = "charlm.training.optimization.F.cross_entropy"
+CROSS_ENTROPY = "charlm.model.F.cross_entropy"
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_losses.json").read_text())
 """Training losses of the first steps of the small run, float32 on the reference kernel."""
@@ -107,6 +108,36 @@ def test_stopped_and_resumed_equals_unbroken(config: Config, tmp_path: Path, sto
         assert equal(without_times(first), without_times(second))
     samples = [sorted((tmp_path / run / "samples").iterdir()) for run in ("broken", "unbroken")]
     assert [path.read_bytes() for path in samples[0]] == [path.read_bytes() for path in samples[1]]
+
+
+def test_training_has_a_random_generator_of_its_own(config: Config, tmp_path: Path) -> None:
+    """A run neither uses nor changes torch's default generator."""
+
+    class Noise(Reporter):
+        def advance(self, step: int, num_chars: int) -> None:
+            torch.rand(step)
+
+    train(config, tmp_path / "alone")
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    train(config, tmp_path / "quiet")
+    assert torch.equal(torch.get_rng_state(), before)
+    train(config, tmp_path / "noisy", reporter=Noise())
+    first, *others = (load_checkpoint(tmp_path / run / "last.pt") for run in ("alone", "quiet", "noisy"))
+    assert all(equal(without_times(first), without_times(other)) for other in others)
+
+
+def test_resuming_takes_the_trained_weights_not_the_shown_ones(config: Config, tmp_path: Path) -> None:
+    """Where a checkpoint shows other weights than it trains, a resumed run continues with the trained ones."""
+    train(config, tmp_path / "unbroken")
+    with pytest.raises(StoppedError):
+        train(config, tmp_path / "run", reporter=Stopper(13))
+    saved = load_checkpoint(tmp_path / "run" / "last.pt")
+    shown = {name: torch.zeros_like(weight) for name, weight in saved.weights.items()}
+    save_checkpoint(dataclasses.replace(saved, weights=shown), tmp_path / "run" / "last.pt")
+    train(config, tmp_path / "run", resume=True)
+    first, second = (load_checkpoint(tmp_path / run / "last.pt") for run in ("run", "unbroken"))
+    assert equal(without_times(first), without_times(second))
 
 
 def test_state_is_carried_and_reset_at_each_pass(
