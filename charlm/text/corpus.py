@@ -7,28 +7,22 @@ A corpus that was encoded before is only read for its digest.
 import codecs
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from charlm.errors import CharlmError, InputError
 from charlm.system.cache import cache_directory
+from charlm.system.files import create_atomically
 from charlm.text.sources import Source, find_sources
 from charlm.text.vocabulary import Level, Vocabulary
 
 CACHE_FORMAT = 1
-
-SCRAP_AGE_S = 24 * 3600
-"""Age at which what an interrupted encoding left is taken for dead; a live one ends long before."""
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """What reading an encoded corpus raises where it is not whole."""
@@ -114,7 +108,11 @@ def _id_type(vocabulary_size: int) -> torch.dtype:
 
 
 def _encode(sources: list[Source], level: Level, folder: Path, progress: Progress, name: str) -> None:
-    """Encode into a folder beside the final one, and rename it into place when it is whole."""
+    """Encode into a folder; another process may do so at the same time, and either's files stay.
+
+    Raises:
+        CharlmError: the folder cannot be written.
+    """
     all_counts = torch.zeros(256 if level == "byte" else NUM_CODE_POINTS, dtype=torch.int64)
     for codes in _read_codes(sources, level, "counting", progress):
         counts = torch.bincount(codes)
@@ -133,41 +131,16 @@ def _encode(sources: list[Source], level: Level, folder: Path, progress: Progres
 
     chunks = _read_codes(sources, level, "encoding", progress)
     try:
-        _write_encoded(folder, meta, (table.index_select(0, codes.to(torch.int32)) for codes in chunks))
+        with create_atomically(folder) as unfinished:
+            unfinished.mkdir()
+            with (unfinished / "ids.bin").open("wb") as stream:
+                stream.writelines(table.index_select(0, codes.to(torch.int32)).numpy().data for codes in chunks)
+            (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
     except OSError as error:
         raise CharlmError(
             f"{folder.parent}: the encoded corpus cannot be kept there: {error.strerror or error}. "
             "Make room, or name another directory by the environment variable CHARLM_CACHE_DIR."
         ) from None
-
-
-def _write_encoded(folder: Path, meta: dict[str, Any], ids: Iterable[Tensor]) -> None:
-    """Write beside the folder and rename into place what is whole and on the disk; scraps of the dead are removed.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for scrap in folder.parent.glob("unfinished-*"):
-        if time.time() - scrap.stat().st_mtime > SCRAP_AGE_S:
-            shutil.rmtree(scrap, ignore_errors=True)
-    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
-    try:
-        _write_flushed(unfinished / "ids.bin", (chunk.numpy().data for chunk in ids))
-        _write_flushed(unfinished / "meta.json", [json.dumps(meta).encode()])
-        unfinished.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # unless another process finished the same corpus first
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _write_flushed(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    with path.open("wb") as stream:
-        stream.writelines(chunks)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _read_codes(sources: list[Source], level: Level, activity: str, progress: Progress) -> Iterator[Tensor]:

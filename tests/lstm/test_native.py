@@ -12,6 +12,7 @@ from pathlib import Path
 import amx
 import pytest
 import torch
+from disk_calls import record_flushes
 from tolerances import PARITY, assert_near
 
 from charlm.errors import InputError
@@ -81,6 +82,15 @@ def test_concurrent_builds_end_with_one_whole_library(sources: Path) -> None:
         list(pool.map(lambda _: native.compile_library(COMPILER, sources, path), range(3)))
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert ctypes.CDLL(str(path)).lstm_runs_portable() == 1
+
+
+@needs_compiler
+def test_the_library_is_flushed_before_it_has_its_name(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that a power failure could leave empty never has the name under which it is loaded."""
+    path = native.cached_library(COMPILER, sources)
+    renamed = record_flushes(monkeypatch)
+    native.compile_library(COMPILER, sources, path)
+    assert path.stat().st_ino in renamed[path]
 
 
 @needs_compiler

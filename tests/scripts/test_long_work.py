@@ -13,7 +13,6 @@ from repository import load_script
 
 from charlm.config import Config
 from charlm.errors import CharlmError
-from charlm.text import corpus as corpus_module
 from charlm.text.corpus import load_corpus
 
 
@@ -41,7 +40,7 @@ def test_ids_and_counts_are_those_of_the_text(cache: Path, tmp_path: Path, text:
     assert corpus.counts.tolist() == [text.count(symbol) for symbol in corpus.vocabulary.symbols]
 
 
-@pytest.mark.parametrize("step", ["fsync", "rename"])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_interrupted_encoding_leaves_nothing(
     cache: Path, config: Config, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -65,18 +64,6 @@ def test_cache_that_cannot_be_made(config: Config, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "file"))
     with pytest.raises(CharlmError, match="CHARLM_CACHE_DIR"):
         load_corpus(config.data.path, "char")
-
-
-@pytest.mark.parametrize(("age_s", "is_left"), [(10, True), (corpus_module.SCRAP_AGE_S + 60, False)])
-def test_scraps_of_the_dead_are_removed(cache: Path, config: Config, age_s: float, is_left: bool) -> None:
-    """What a killed encoding left goes after a day, and what may be alive stays."""
-    scrap = cache / "unfinished-abc"
-    scrap.mkdir(parents=True)
-    (scrap / "ids.bin").write_bytes(b"half")
-    then_s = scrap.stat().st_mtime - age_s
-    os.utime(scrap, (then_s, then_s))
-    load_corpus(config.data.path, "char")
-    assert scrap.exists() is is_left
 
 
 @pytest.mark.parametrize("name", ["ids.bin", "meta.json"])

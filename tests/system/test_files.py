@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_calls import record_flushes
 
 from charlm.errors import CharlmError
-from charlm.system.files import write_atomically
+from charlm.system.files import SCRAP_AGE_S, SCRAP_PREFIX, create_atomically, write_atomically
 
 SYSTEM_CALLS = [(Path, "open"), (os, "fsync"), (Path, "replace"), (os, "open")]
-"""What a write does, in its order; the last opens the directory to flush it."""
+"""What writing a file does, in its order; the last opens the directory to flush it."""
 
 LIMIT_BYTES = 1 << 16
 
@@ -108,3 +109,85 @@ def test_file_too_large_for_the_disk(tmp_path: Path) -> None:
         write_atomically(tmp_path / "file", b"x" * (LIMIT_BYTES + 1))
     assert (tmp_path / "file").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def make_file(path: Path) -> None:
+    """Create a file, and another that serves to create it."""
+    (path.parent / "object.o").write_bytes(b"scrap")
+    path.write_bytes(b"new")
+
+
+def make_directory(path: Path) -> None:
+    """Create a directory of two files."""
+    path.mkdir()
+    (path / "a").write_bytes(b"new")
+    (path / "b").write_bytes(b"new")
+
+
+makers = pytest.mark.parametrize("make", [make_file, make_directory])
+
+
+def read_tree(path: Path) -> dict[str, bytes]:
+    """Return the content of every file below a directory."""
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+@makers
+def test_creation_is_flushed_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
+    """All that is created is on the disk before the rename, its parent directory after it, and nothing else is left."""
+    path = tmp_path / "parent" / "name"
+    renamed = record_flushes(monkeypatch)
+    with create_atomically(path) as unfinished:
+        make(unfinished)
+        assert not path.exists()
+    assert {entry.stat().st_ino for entry in [path, *path.rglob("*")]} <= renamed[path]
+    with create_atomically(tmp_path / "parent" / "other") as unfinished:
+        make(unfinished)
+    assert path.parent.stat().st_ino in renamed[tmp_path / "parent" / "other"]
+    assert {entry.name for entry in path.parent.iterdir()} == {"name", "other"}
+
+
+@makers
+@pytest.mark.parametrize("call", SYSTEM_CALLS[1:3], ids=lambda call: call[1])
+def test_failed_creation_leaves_nothing(tmp_path: Path, call: Any, make: Any) -> None:
+    """What cannot be flushed or renamed does not appear, and the error reaches the caller."""
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at(call, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), patch)
+        with pytest.raises(OSError, match="No space left"), create_atomically(tmp_path / "name") as unfinished:
+            make(unfinished)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [ProcessDied(), KeyboardInterrupt(), OSError(errno.ENOSPC, "full"), CharlmError("x")])
+def test_interrupted_creation_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    """What is not finished does not appear, and nothing of it stays."""
+    with pytest.raises(type(error)), create_atomically(tmp_path / "name") as unfinished:
+        make_directory(unfinished)
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+@makers
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_another_process_may_create_it_first(tmp_path: Path, make: Any, is_failing: bool) -> None:
+    """Where two create the same at once, neither fails, even if one runs out of disk, and one result stays."""
+    path = tmp_path / "name"
+    with create_atomically(path) as unfinished:
+        make(unfinished)
+        with create_atomically(path) as others:
+            make(others)
+        if is_failing:
+            raise OSError(errno.ENOSPC, "full")
+    assert set(read_tree(tmp_path)) == ({"name"} if make is make_file else {"name/a", "name/b"})
+
+
+@pytest.mark.parametrize(("age_s", "is_left"), [(10, True), (SCRAP_AGE_S + 60, False)])
+def test_scraps_of_killed_processes_are_removed(tmp_path: Path, age_s: float, is_left: bool) -> None:
+    """What a killed process left goes after a day, and what may be of a live one stays."""
+    scrap = tmp_path / f"{SCRAP_PREFIX}abc"
+    make_directory(scrap)
+    then_s = scrap.stat().st_mtime - age_s
+    os.utime(scrap, (then_s, then_s))
+    with create_atomically(tmp_path / "name") as unfinished:
+        make_file(unfinished)
+    assert scrap.exists() is is_left

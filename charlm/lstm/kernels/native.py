@@ -13,13 +13,13 @@ import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence as Arguments
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from charlm.errors import CharlmError
 from charlm.system.cache import cache_directory
+from charlm.system.files import create_atomically
 
 SOURCES = Path(__file__).parent / "csrc"
 
@@ -107,22 +107,23 @@ def cached_library(compiler: Arguments[str], sources: Path) -> Path:
 def compile_library(compiler: Arguments[str], sources: Path, output: Path) -> None:
     """Compile the kernels once for each instruction set and link them into ``output``.
 
-    The library is written beside its place and then renamed, so that another process sees all of it or nothing.
+    Another process sees all of the library or nothing, and may build it at the same time.
+
+    Raises:
+        BuildError: the compiler fails.
+        OSError: the library cannot be written.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent) as scratch:
-        library = Path(scratch) / output.name
+    with create_atomically(output) as library:
         try:
             compile_objects([*compiler, *FLAGS, *THREADS], sources, library)
         except BuildError:  # some compilers come without OpenMP; the kernels then run on one thread
             compile_objects([*compiler, *FLAGS], sources, library)
-        library.replace(output)
 
 
 def compile_objects(command: Arguments[str], sources: Path, library: Path) -> None:
     """Compile and link with one command and its flags, several compilers at a time.
 
-    An instruction set whose flags an older compiler does not know is left out.
+    The objects go beside the library. An instruction set whose flags an older compiler does not know is left out.
     """
     objects = [str(library.parent / "processor.o")]
     commands = [[*command, "-c", str(sources / "processor.c"), "-o", objects[0]]]
