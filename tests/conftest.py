@@ -57,7 +57,8 @@ def config(corpus_path: Path) -> Config:
         .replace("model", num_layers=2, hidden_size=12, embed_size=6, dropout=0.2)
         .replace(
             "train", batch_size=4, seq_length=16, max_steps=30, warmup_steps=5, log_every=4, eval_every=10,
-            checkpoint_every=7, learning_rate=6e-3, weight_decay=0.01, device="cpu", precision="fp32",
+            checkpoint_every=7, learning_rate=6e-3, weight_decay=0.01,
+            average_decay=0.8, reset_probability=0.1, device="cpu", precision="fp32",
         )
         .replace("sample", length=20)
     )  # fmt: skip

@@ -105,8 +105,9 @@ class ProgressReporter(Reporter):
         if row["split"] == "val" or now_s - self._line_shown_at_s >= LINE_INTERVAL_S:
             self._line_shown_at_s = now_s
             left_s = row["elapsed_s"] / row["step"] * (self._max_steps - row["step"])
+            trained = f" (not averaged {row['trained_loss_nats']:.4f})" if "trained_loss_nats" in row else ""
             self._print(
-                f"step {row['step']}/{self._max_steps}  {row['split']} loss {row['loss_nats']:.4f}  "
+                f"step {row['step']}/{self._max_steps}  {row['split']} loss {row['loss_nats']:.4f}{trained}  "
                 f"{row['chars_per_s']:,.0f} characters/s  {left_s:.0f} s left"
             )
 

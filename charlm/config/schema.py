@@ -45,6 +45,12 @@ class TrainConfig(Section):
     warmup_steps: int = Field(100, ge=0, description="Steps over which it rises in a line from 0.")
     grad_clip: float = Field(1.0, ge=0, description="Largest global norm of the gradient; 0 for no limit.")
     weight_decay: float = Field(0.1, ge=0, description="AdamW's decay, on weight matrices only.")
+    average_decay: float = Field(
+        0.0, ge=0, lt=1, description="Decay of the moving average of the weights that is kept as the model; 0 for none."
+    )
+    reset_probability: float = Field(
+        0.02, ge=0, lt=1, description="Probability at each step that a stream restarts from the zero state."
+    )
     log_every: int = Field(25, ge=1, description="Steps between two lines of training metrics.")
     eval_every: int = Field(500, ge=1, description="Steps between two exact validations.")
     checkpoint_every: int = Field(500, ge=1, description="Steps between two saves of last.pt.")

@@ -9,7 +9,7 @@ from charlm.config import Config
 from charlm.errors import StoppedError
 from charlm.inference.evaluation import evaluate
 from charlm.inference.sampling import Sampling, sample_texts
-from charlm.runs.directory import RunDirectory
+from charlm.runs.directory import Row, RunDirectory
 from charlm.system.signals import catch_signals
 from charlm.text.baselines import measure_baselines
 from charlm.text.corpus import load_corpus
@@ -144,22 +144,12 @@ def _log_training(session: Session, run: RunDirectory, reporter: Reporter) -> No
 
 def _validate(session: Session, run: RunDirectory, reporter: Reporter) -> None:
     """Measure the exact validation loss, keep the best model, and show a sample."""
-    began_at_s = time.monotonic()
-    evaluation = evaluate(session.shown, session.splits.val)
-    session.last_loss_nats = evaluation.loss_nats
-    row = {
-        "step": session.step,
-        "split": "val",
-        "loss_nats": evaluation.loss_nats,
-        "bits_per_char": evaluation.bits_per_char,
-        "chars_per_s": round(evaluation.num_chars / (time.monotonic() - began_at_s), 1),
-        "learning_rate": session.learning_rate,
-        "elapsed_s": round(session.elapsed_s, 3),
-    }
+    row = _measure(session)
+    session.last_loss_nats = row["loss_nats"]
     run.append_row(row)
     reporter.log(row)
-    if evaluation.loss_nats < session.best[0]:
-        session.best = (evaluation.loss_nats, session.step)
+    if session.last_loss_nats < session.best[0]:
+        session.best = (session.last_loss_nats, session.step)
         run.save_best(session.checkpoint(is_resumable=False))
     settings = session.config.sample
     [text] = sample_texts(
@@ -173,6 +163,24 @@ def _validate(session: Session, run: RunDirectory, reporter: Reporter) -> None:
     )
     run.save_sample(session.step, text)
     reporter.show_sample(session.step, text)
+
+
+def _measure(session: Session) -> Row:
+    """Return the row of a validation: the loss of the model that is shown, and of the trained one where it differs."""
+    began_at_s = time.monotonic()
+    evaluation = evaluate(session.shown, session.splits.val)
+    row = {
+        "step": session.step,
+        "split": "val",
+        "loss_nats": evaluation.loss_nats,
+        "bits_per_char": evaluation.bits_per_char,
+        "chars_per_s": round(evaluation.num_chars / (time.monotonic() - began_at_s), 1),
+        "learning_rate": session.learning_rate,
+        "elapsed_s": round(session.elapsed_s, 3),
+    }
+    if session.shown is not session.model:
+        row["trained_loss_nats"] = evaluate(session.model, session.splits.val).loss_nats
+    return row
 
 
 def _describe_result(session: Session) -> TrainingResult:

@@ -13,12 +13,14 @@ import torch
 from charlm.config import Config
 from charlm.errors import CharlmError, DamagedError, InputError
 from charlm.lstm import LSTMState
+from charlm.lstm.layers import States
 from charlm.model import CharLM
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.resumption import check_training_state, find_changes
 from charlm.system.device import choose_device
 from charlm.text.corpus import Corpus
 from charlm.text.streams import ParallelStreams, split_ids
+from charlm.training.averaging import WeightAverage
 from charlm.training.optimization import build_optimizer, choose_precision, learning_rate_at, train_step
 
 MAX_SKIPPED_STEPS = 5
@@ -65,6 +67,8 @@ class Session:
         self.model = model.to(self.device).train()
         self.precision = choose_precision(config.train.precision, self.model)
         self.optimizer = build_optimizer(self.model, config.train)
+        decay = config.train.average_decay
+        self.average = WeightAverage(self.model, decay) if decay > 0 else None
         self.states = self.model.initial_state(config.train.batch_size)
         self.step = 0
         self.best = (math.inf, 0)
@@ -76,7 +80,7 @@ class Session:
     @property
     def shown(self) -> CharLM:
         """The model that is validated, sampled and kept in best.pt."""
-        return self.model
+        return self.model if self.average is None else self.average.model
 
     @property
     def chars_per_step(self) -> int:
@@ -102,14 +106,15 @@ class Session:
         started_at_s = time.monotonic()
         settings = self.config.train
         batch = self.streams.batch(self.step)
+        states = self._reset_some(self.states)
         if batch.is_pass_start:
-            self.states = self.model.initial_state(settings.batch_size)
+            states = self.model.initial_state(settings.batch_size)
         learning_rate = learning_rate_at(self.step, settings)
         result = train_step(
             self.model,
             self.optimizer,
             batch,
-            self.states,
+            states,
             learning_rate,
             settings.grad_clip,
             self.precision,
@@ -121,11 +126,25 @@ class Session:
             self._skip()
             return False
         self.states = result.states
+        if self.average is not None:
+            self.average.update(self.model, self.step)
         self.skipped_in_a_row = 0
         self.interval.num_steps += 1
         self.interval.loss_nats += result.loss_nats
         self.interval.grad_norm += result.grad_norm
         return True
+
+    def _reset_some(self, states: States) -> States:
+        """Return the states with each stream's set to zero with the configured probability.
+
+        So the model often starts from the zero state, as it does when it samples without a prompt.
+        """
+        probability = self.config.train.reset_probability
+        if probability == 0:
+            return states
+        kept = torch.rand(self.config.train.batch_size, 1, generator=self.generator) >= probability  # (B, 1)
+        kept = kept.to(self.device)
+        return tuple(LSTMState(*(tensor.where(kept, 0) for tensor in state)) for state in states)
 
     def _skip(self) -> None:
         self.states = self.model.initial_state(self.config.train.batch_size)  # what they hold may be no number
@@ -188,6 +207,7 @@ class Session:
         try:
             parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             check_training_state(training, parameters, self.states)
+            self.shown.load_state_dict(checkpoint.weights)
             self.model.load_state_dict(training.get("weights", checkpoint.weights))
             # The groups follow from the configuration, which is the same.
             self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": training["optimizer"]["state"]})

@@ -139,6 +139,16 @@ def test_damaged_file_is_refused(saved: Path, damage: Any, message: str) -> None
     assert str(saved) in str(caught.value)
 
 
+def test_keys_that_were_added_later_have_their_former_effect(saved: Path) -> None:
+    """A checkpoint from before a key was added loads with the value that stands for what charlm did then."""
+    content = torch.load(saved, weights_only=True)
+    for key in ("average_decay", "reset_probability"):
+        del content["config"]["train"][key]
+    torch.save(content, saved)
+    settings = load_checkpoint(saved).config.train
+    assert (settings.average_decay, settings.reset_probability) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -61,7 +61,9 @@ def test_every_depth_learns(config: Config, tmp_path: Path, num_layers: int) -> 
 
 def test_golden_losses(config: Config, tmp_path: Path) -> None:
     """A short run has the losses that were written down when it was known to be right, and starts near ln V."""
-    config = config.replace("train", log_every=1, max_steps=20, kernel="reference")
+    config = config.replace(
+        "train", log_every=1, max_steps=20, kernel="reference", average_decay=0.0, reset_probability=0.0
+    )
     train(config, tmp_path / "run")
     losses = [row["loss_nats"] for row in rows_without_times(tmp_path / "run") if row["split"] == "train"]
     assert losses[0] == pytest.approx(math.log(len(set(TEXT))), abs=0.1)
@@ -129,6 +131,7 @@ def test_training_has_a_random_generator_of_its_own(config: Config, tmp_path: Pa
 
 def test_resuming_takes_the_trained_weights_not_the_shown_ones(config: Config, tmp_path: Path) -> None:
     """Where a checkpoint shows other weights than it trains, a resumed run continues with the trained ones."""
+    config = config.replace("train", average_decay=0.0)
     train(config, tmp_path / "unbroken")
     with pytest.raises(StoppedError):
         train(config, tmp_path / "run", reporter=Stopper(13))
@@ -153,7 +156,7 @@ def test_state_is_carried_and_reset_at_each_pass(
         return result
 
     monkeypatch.setattr("charlm.training.session.train_step", spy)
-    train(config.replace("train", max_steps=7, warmup_steps=1), tmp_path / "run")
+    train(config.replace("train", max_steps=7, warmup_steps=1, reset_probability=0.0), tmp_path / "run")
     for step, (before, _) in enumerate(seen):
         if step % 3 == 0:
             assert not any(tensor.any() for state in before for tensor in state)
@@ -279,7 +282,7 @@ def test_best_is_kept_when_the_loss_rises(config: Config, tmp_path: Path, monkey
     """The best checkpoint is that of the lowest validation loss, not the latest."""
     losses = iter([2.0, 1.0, 3.0])
     monkeypatch.setattr("charlm.training.loop.evaluate", lambda model, ids: Evaluation(next(losses), 1))
-    result = train(config, tmp_path / "run")
+    result = train(config.replace("train", average_decay=0.0), tmp_path / "run")
     assert (result.best_loss_nats, result.best_step, result.last_loss_nats) == (1.0, 20, 3.0)
     best = load_checkpoint(tmp_path / "run" / "best.pt")
     assert (best.step, best.loss_nats) == (20, 1.0)
