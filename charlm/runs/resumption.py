@@ -18,8 +18,9 @@ FREE_KEYS = {
 
 
 def find_changes(before: Config, now: Config) -> list[str]:
-    """Say of each key that would change a run's trajectory what it was and what it is."""
+    """Return a line for each changed key that would alter the steps of a run; ``max_steps`` may grow."""
     trees = before.model_dump(), now.model_dump()
+    trees[0]["train"]["max_steps"] = max(before.train.max_steps, now.train.max_steps)
     return [
         f"{section}.{key} was {trees[0][section][key]!r} and is now {value!r}"
         for section in ("data", "model", "train")
@@ -58,6 +59,11 @@ def check_training_state(training: dict[str, Any], parameters: Iterable[Tensor],
         raise ValueError("a count is no whole number of at least 0")
     if any(type(value) not in (float, int) or not math.isfinite(value) or value < 0 for value in finite):
         raise ValueError("a sum is no number of at least 0")
+    extension = training.get("extension")  # which older checkpoints lack
+    if extension is not None and not (
+        type(extension["step"]) is int and type(extension["learning_rate"]) is float and extension["learning_rate"] > 0
+    ):
+        raise ValueError("the extension of the run is no step and learning rate")
     if any(type(loss) is not float or math.isnan(loss) for loss in (training["best"][0], training["last_loss_nats"])):
         raise ValueError("a loss is no number")
 

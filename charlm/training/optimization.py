@@ -1,4 +1,4 @@
-"""One step of the optimizer, and the learning rate of every step.
+"""One step of the optimizer.
 
 Dimensions: B batch, T time.
 """
@@ -61,18 +61,6 @@ def build_optimizer(model: CharLM, config: TrainConfig) -> torch.optim.AdamW:
     biases = [parameter for parameter in model.parameters() if parameter.ndim < 2]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=BETAS, fused=True)
-
-
-def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step, steps counted from 0: a line up, then a cosine down to the floor.
-
-    Source: Loshchilov & Hutter, ICLR 2017.
-    """
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
-    floor = config.learning_rate_floor_frac
-    return config.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
 def train_step(

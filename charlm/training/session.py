@@ -21,7 +21,8 @@ from charlm.system.device import choose_device
 from charlm.text.corpus import Corpus
 from charlm.text.streams import ParallelStreams, split_ids
 from charlm.training.averaging import WeightAverage
-from charlm.training.optimization import build_optimizer, choose_precision, learning_rate_at, train_step
+from charlm.training.optimization import build_optimizer, choose_precision, train_step
+from charlm.training.schedule import Extension, extend, learning_rate_at
 
 MAX_SKIPPED_STEPS = 5
 """Steps in a row without a finite gradient after which a run gives up."""
@@ -71,6 +72,7 @@ class Session:
         self.average = WeightAverage(self.model, decay) if decay > 0 else None
         self.states = self.model.initial_state(config.train.batch_size)
         self.step = 0
+        self.extension: Extension | None = None
         self.best = (math.inf, 0)
         self.last_loss_nats = math.inf
         self.elapsed_s = 0.0
@@ -95,7 +97,7 @@ class Session:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the latest step."""
-        return learning_rate_at(max(0, self.step - 1), self.config.train)
+        return learning_rate_at(max(0, self.step - 1), self.config.train, self.extension)
 
     def take_step(self) -> bool:
         """Train on the next batch; return False where its gradient is not finite and the weights stay as they were.
@@ -109,7 +111,7 @@ class Session:
         states = self._reset_some(self.states)
         if batch.is_pass_start:
             states = self.model.initial_state(settings.batch_size)
-        learning_rate = learning_rate_at(self.step, settings)
+        learning_rate = learning_rate_at(self.step, settings, self.extension)
         result = train_step(
             self.model,
             self.optimizer,
@@ -188,6 +190,7 @@ class Session:
             "optimizer": self.optimizer.state_dict(),
             "states": [list(state) for state in self.states],
             "random": self.generator.get_state(),
+            "extension": asdict(self.extension) if self.extension else None,
             "best": list(self.best),
             "last_loss_nats": self.last_loss_nats,
             "elapsed_s": self.elapsed_s,
@@ -214,6 +217,8 @@ class Session:
             self.states = tuple(LSTMState(h.to(self.device), c.to(self.device)) for h, c in training["states"])
             self.generator.set_state(training["random"])
             self.step = checkpoint.step
+            extension = Extension(**training["extension"]) if training.get("extension") else None
+            self.extension = extend(self.step, checkpoint.config.train, self.config.train, extension)
             self.best = (training["best"][0], training["best"][1])
             self.last_loss_nats = training["last_loss_nats"]
             self.elapsed_s = training["elapsed_s"]

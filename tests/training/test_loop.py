@@ -1,5 +1,6 @@
 """Training: it learns, it logs, it stops and goes on to the bit, and nothing that watches it changes it."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -216,6 +217,33 @@ def test_resuming_with_another_configuration_is_refused(
     with pytest.raises(InputError, match=rf"{section}\.{key} was .* and is now {value}"):
         train(config.replace(section, **{key: value}), tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("stop_step", [13, 30])
+def test_a_run_can_be_made_longer(config: Config, tmp_path: Path, stop_step: int) -> None:
+    """A stopped or a finished run goes on to a later end, and a further stop on the way changes nothing, to the bit."""
+    longer = config.replace("train", max_steps=50)
+    for name in ("unbroken", "broken"):
+        with contextlib.suppress(StoppedError):
+            train(config, tmp_path / name, reporter=Stopper(stop_step))
+    result = train(longer, tmp_path / "unbroken", resume=True)
+    assert result.steps == 50
+    with pytest.raises(StoppedError):
+        train(longer, tmp_path / "broken", resume=True, reporter=Stopper(37))
+    train(longer, tmp_path / "broken", resume=True)
+    first, second = (load_checkpoint(tmp_path / run / "last.pt") for run in ("broken", "unbroken"))
+    assert equal(without_times(first), without_times(second))
+    assert "max_steps: 50" in (tmp_path / "broken" / "config.yaml").read_text()
+    rates = [row["learning_rate"] for row in rows_without_times(tmp_path / "unbroken") if row["split"] == "train"]
+    assert rates[-1] == pytest.approx(config.train.learning_rate * config.train.learning_rate_floor_frac, rel=0.05)
+    assert first.training["extension"]["step"] == stop_step
+
+
+def test_a_run_cannot_be_made_shorter(config: Config, tmp_path: Path) -> None:
+    """A smaller number of steps than the run was planned with is refused."""
+    train(config, tmp_path / "run")
+    with pytest.raises(InputError, match=r"train\.max_steps was 30 and is now 20"):
+        train(config.replace("train", max_steps=20), tmp_path / "run", resume=True)
 
 
 def test_resuming_with_another_text_is_refused(config: Config, tmp_path: Path, corpus_path: Path) -> None:

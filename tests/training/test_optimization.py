@@ -1,4 +1,4 @@
-"""The optimizer's step, and the learning rate of every step."""
+"""The optimizer's step."""
 
 import math
 
@@ -8,23 +8,7 @@ import torch
 from charlm.config import TrainConfig
 from charlm.model import CharLM
 from charlm.text.streams import Batch
-from charlm.training.optimization import build_optimizer, choose_precision, learning_rate_at, train_step
-
-SETTINGS = TrainConfig(learning_rate=1.0, learning_rate_floor_frac=0.1, warmup_steps=4, max_steps=104)
-
-
-@pytest.mark.parametrize(
-    ("step", "expected"),
-    [(0, 0.25), (1, 0.5), (3, 1.0), (4, 1.0), (54, 0.55), (104, 0.1), (999, 0.1)],
-)
-def test_learning_rate(step: int, expected: float) -> None:
-    """The rate rises in a line, then falls by a cosine to its floor."""
-    assert learning_rate_at(step, SETTINGS) == pytest.approx(expected)
-
-
-def test_learning_rate_without_warmup() -> None:
-    """Without a warm-up the first step has the full rate."""
-    assert learning_rate_at(0, TrainConfig(learning_rate=0.5, warmup_steps=0)) == 0.5
+from charlm.training.optimization import build_optimizer, choose_precision, train_step
 
 
 def make(weight_decay: float = 0.0) -> tuple[CharLM, torch.optim.AdamW, Batch]:
