@@ -8,10 +8,12 @@ print(model.sample(prompt="Once", length=200))
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from charlm.system.version import __version__
+
 if TYPE_CHECKING:
     from charlm.inference.trained import TrainedModel
 
-__all__ = ["load"]
+__all__ = ["__version__", "load"]
 
 
 def load(run: str | Path, device: str = "auto") -> "TrainedModel":

@@ -13,10 +13,11 @@ from charlm.cli.sample import sample
 from charlm.cli.train import train
 from charlm.errors import CharlmError
 from charlm.system.process import hush_threads, keep_freed_memory, open_standard_streams, wait_briefly
+from charlm.system.version import __version__
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="charlm")
+@click.version_option(__version__)
 def cli() -> None:
     """Train, sample, evaluate and compare character-level LSTM language models."""
 

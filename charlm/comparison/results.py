@@ -19,6 +19,7 @@ from charlm.comparison.outcome import Finding, Outcome
 from charlm.comparison.plan import Plan
 from charlm.comparison.statistics import CONFIDENCE, PairedDifference
 from charlm.comparison.tuning import Candidate
+from charlm.system.version import __version__
 
 Loss = Literal["test", "val"]
 
@@ -93,7 +94,7 @@ class Results(Finding):
     groups: list[Group]
     config: dict[str, Any] = Field(description="What all runs share.")
     corpus_digest: str = Field(description="SHA-256 of the text, its name left out.")
-    versions: dict[str, str] = Field(description="Of Python, of torch, and what processor it sees.")
+    versions: dict[str, str] = Field(description="Of charlm, Python and torch, and the processor.")
 
 
 def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Results:
@@ -122,6 +123,7 @@ def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Resul
         config=plan.config.model_dump(),
         corpus_digest=plan.corpus_digest,
         versions={
+            "charlm": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",

@@ -17,10 +17,14 @@ from charlm.model import CharLM
 from charlm.runs.archive import REMEDY, read_archive
 from charlm.runs.resumption import is_plain
 from charlm.system.files import write_atomically
+from charlm.system.version import __version__
 from charlm.text.vocabulary import Vocabulary
 
 FORMAT = 1
 """Raised when an older charlm could not read what is written."""
+
+OLDEST_FORMAT = 1
+"""The oldest format that this charlm reads."""
 
 BEFORE_KEYS = {"train": {"average_decay": 0.0, "reset_probability": 0.0}}
 """What runs did before there was a key for it: the values of keys that the configurations of older checkpoints lack."""
@@ -95,9 +99,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     content = read_archive(path)
     if not isinstance(content, dict) or "format" not in content:
         raise InputError(f"{path}: this is no charlm checkpoint. {REMEDY}")
-    if type(content["format"]) is not int or content["format"] != FORMAT:
-        found = reprlib.repr(content["format"])
-        raise InputError(f"{path}: written in format {found}, and this charlm reads {FORMAT}. Upgrade it.")
+    _check_format(content, path)
     try:
         config = parse_config(_add_later_keys(content["config"]), str(path))
         vocabulary = Vocabulary.from_plain(content["vocabulary"])
@@ -115,6 +117,28 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     except (KeyError, ValueError, TypeError, AttributeError, ConfigError) as error:
         raise InputError(f"{path}: the checkpoint's content is damaged: {error}. {REMEDY}") from None
+
+
+def _check_format(content: dict[str, Any], path: Path) -> None:
+    """Check that this charlm reads the format.
+
+    Raises:
+        InputError: it does not; the message names a version that does.
+    """
+    found, writer = content["format"], content.get("charlm_version")
+    if type(found) is not int:
+        raise InputError(f"{path}: this is no charlm checkpoint: its format is {reprlib.repr(found)}. {REMEDY}")
+    known_writer = f"charlm {writer[:20]}" if isinstance(writer, str) else None
+    if found > FORMAT:
+        raise InputError(
+            f"{path}: written in format {found} by {known_writer or 'a newer charlm'}; this is charlm {__version__}, "
+            f"which reads formats up to {FORMAT}. Upgrade charlm."
+        )
+    if found < OLDEST_FORMAT:
+        raise InputError(
+            f"{path}: written in format {found} by {known_writer or 'an older charlm'}; this is charlm {__version__}, "
+            f"which reads formats from {OLDEST_FORMAT}. Use the version that wrote it, or train the model again."
+        )
 
 
 PLAIN_TYPES = {"config": dict, "vocabulary": dict, "corpus_digest": str, "step": int, "weights": dict, "training": dict}

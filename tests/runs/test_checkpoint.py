@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+import charlm
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError
 from charlm.model import CharLM
+from charlm.runs import checkpoint
 from charlm.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from charlm.system.files import write_atomically
 from charlm.text.vocabulary import Vocabulary
@@ -52,6 +54,14 @@ def test_loads_with_weights_only(saved: Path) -> None:
     content = torch.load(saved, weights_only=True)
     assert content["step"] == 7
     assert content["vocabulary"] == {"level": "char", "symbols": "ab✓"}
+
+
+def test_names_the_version_that_wrote_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file holds charlm's version, which a later charlm names when it no longer reads the format."""
+    assert torch.load(saved, weights_only=True)["charlm_version"] == charlm.__version__
+    monkeypatch.setattr(checkpoint, "OLDEST_FORMAT", 2)
+    with pytest.raises(InputError, match=rf"format 1 by charlm {charlm.__version__}; .*Use the version that wrote it"):
+        load_checkpoint(saved)
 
 
 def test_builds_the_model(saved: Path) -> None:
@@ -154,7 +164,11 @@ def test_keys_that_were_added_later_have_their_former_effect(saved: Path) -> Non
     [
         ([1, 2], "no charlm checkpoint"),
         ({"model": {}}, "no charlm checkpoint"),
-        ({"format": 99}, "format 99, and this charlm reads 1"),
+        ({"format": "new"}, "no charlm checkpoint: its format is 'new'"),
+        ({"format": True}, "no charlm checkpoint: its format is True"),
+        ({"format": 99}, r"format 99 by a newer charlm; .* reads formats up to 1\. Upgrade charlm\.$"),
+        ({"format": 99, "charlm_version": "7.2"}, r"format 99 by charlm 7\.2; .*Upgrade charlm\.$"),
+        ({"format": 0}, r"format 0 by an older charlm; .* from 1\. Use the version that wrote it, or train .* again"),
         ({"format": 1}, "damaged"),
         ({"format": 1, "config": {"model": {"hidden_size": "big"}}}, "hidden_size"),
         ({"format": 1, "config": {}, "vocabulary": {"level": "char", "symbols": "aa"}}, "twice"),
