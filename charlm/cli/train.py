@@ -22,9 +22,8 @@ def train(config_path: Path | None, overrides: tuple[str, ...], out: Path | None
 
     out = out or Path("runs") / (config_path.stem if config_path else "default")
     stored = out / "config.yaml"
-    if resume and config_path is None and not overrides and stored.exists():
-        config_path = stored
-    config = load_config(config_path, overrides)
+    is_stored = resume and config_path is None and not overrides and stored.exists()
+    config = load_config(stored if is_stored else config_path, overrides, is_stored)
     reporter = make_reporter(out)
     if dry_run:
         from charlm.text.corpus import load_corpus

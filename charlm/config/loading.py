@@ -16,6 +16,9 @@ from charlm.errors import ConfigError, InputError
 MAX_BYTES = 1 << 16
 """Of a configuration file: twenty times what a commented one takes."""
 
+BEFORE_KEYS = {"train": {"average_decay": 0.0, "reset_probability": 0.0}}
+"""What runs did before a key existed: the values of keys that the configuration of an older run lacks."""
+
 _Problem = tuple[KeyPath, str]
 
 _REPR = reprlib.Repr()
@@ -23,12 +26,13 @@ _REPR.maxlevel = 2
 _REPR.maxstring = 80
 
 
-def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
+def load_config(path: Path | None, overrides: Iterable[str] = (), is_stored: bool = False) -> Config:
     """Read a configuration, every mistake reported at once.
 
     Args:
         path: a YAML file; None for the defaults.
         overrides: ``SECTION.KEY=VALUE`` each, applied over the file in their order.
+        is_stored: whether the file is a run's own, in which a key that is newer than the run has no line.
 
     Raises:
         ConfigError: the YAML, a key or a value is wrong; the message holds every problem.
@@ -39,7 +43,7 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     problems = source.problems
     for override in overrides:
         _apply_override(override, source, places)
-    wrong, config = _validate(source.values)
+    wrong, config = _validate(_add_later_keys(source.values) if is_stored else source.values)
     if config is not None:
         wrong = _cross_checks(config)
     problems += [f"{places.get(key, '')}{'.'.join(key)}: {what}" for key, what in wrong]
@@ -59,10 +63,16 @@ def parse_config(tree: dict[str, Any], name: str) -> Config:
     Raises:
         ConfigError: a key or a value is wrong.
     """
-    problems, config = _validate(tree)
+    problems, config = _validate(_add_later_keys(tree))
     if config is None:
         raise ConfigError(name, [f"{'.'.join(key)}: {what}" for key, what in problems])
     return config
+
+
+def _add_later_keys(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a run with the keys that were added after it was written."""
+    sections = {name: tree.get(name, {}) for name in BEFORE_KEYS}
+    return tree | {name: BEFORE_KEYS[name] | keys for name, keys in sections.items() if isinstance(keys, dict)}
 
 
 def _read_text(path: Path) -> str:

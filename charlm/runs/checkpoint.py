@@ -26,9 +26,6 @@ FORMAT = 1
 OLDEST_FORMAT = 1
 """The oldest format that this charlm reads."""
 
-BEFORE_KEYS = {"train": {"average_decay": 0.0, "reset_probability": 0.0}}
-"""What runs did before there was a key for it: the values of keys that the configurations of older checkpoints lack."""
-
 MAX_STEP = 2**63
 """Above any number of steps."""
 
@@ -101,7 +98,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path}: this is no charlm checkpoint. {REMEDY}")
     _check_format(content, path)
     try:
-        config = parse_config(_add_later_keys(content["config"]), str(path))
+        config = parse_config(content["config"], str(path))
         vocabulary = Vocabulary.from_plain(content["vocabulary"])
         _check_plain_values(content)
         _check_weights(content["weights"], path.stat().st_size)
@@ -160,11 +157,6 @@ def _check_plain_values(content: dict[str, Any]) -> None:
     loss = content["loss_nats"]
     if loss is not None and not (isinstance(loss, float) and math.isfinite(loss)):
         raise ValueError("loss_nats is no number")
-
-
-def _add_later_keys(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration of a checkpoint with the keys that were added after it was saved."""
-    return config | {section: values | config.get(section, {}) for section, values in BEFORE_KEYS.items()}
 
 
 def _check_weights(weights: dict[Any, Any], file_bytes: int) -> None:
