@@ -74,6 +74,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] =
     """
     content = {
         "format": FORMAT,
+        "charlm_version": __version__,
         "config": checkpoint.config.model_dump(),
         "vocabulary": checkpoint.vocabulary.to_plain(),
         "corpus_digest": checkpoint.corpus_digest,
