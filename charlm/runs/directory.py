@@ -2,8 +2,8 @@
 
 runs/NAME/  config.yaml  best.pt  last.pt  metrics.jsonl  samples/  events.out.tfevents.*
 
-Beside them, last-1.pt and so on are the saves before last.pt, damaged.pt is one that was set aside, and .lock keeps a
-second process away.
+Beside them, last-1.pt and so on are the saves before last.pt, damaged.pt is one that was set aside, .lock keeps a
+second process away, and .lock.pid has the number of the process that trains, or trained last.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from charlm.errors import InputError
 from charlm.runs.checkpoint import Checkpoint, save_checkpoint
 from charlm.runs.recovery import load_first_sound
 from charlm.system.files import cannot_write, write_atomically
-from charlm.system.lock import hold
+from charlm.system.lock import hold, refuse_holder
 
 Row = dict[str, Any]
 """One line of metrics.jsonl: ``step``, ``split``, ``loss_nats``, ``bits_per_char``, and more by split."""
@@ -73,10 +73,7 @@ class RunDirectory:
         Raises:
             InputError: one does.
         """
-        with contextlib.suppress(OSError):
-            if self._lock_path.exists():
-                with hold(self._lock_path):
-                    pass
+        refuse_holder(self._lock_path)
 
     @contextmanager
     def locked(self) -> Iterator[bool]:

@@ -1,52 +1,76 @@
-"""One writer at a time: a lock that the operating system lets go of when its holder dies."""
+"""One writer at a time: a lock that the operating system releases when its holder dies."""
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from charlm.errors import InputError
+from filelock import lock_descriptor, unlock_descriptor
+
+from charlm.errors import CharlmError, InputError
+from charlm.system.files import write_atomically
+
+NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+"""Refuses a symbolic link, which could lead to any file; Windows has no such flag."""
 
 
 @contextmanager
 def hold(path: Path) -> Iterator[bool]:
     """Hold the lock on a file within the context; the file is made where it is not there, and stays.
 
+    The number of this process is written to a file beside it, for the message to others.
+
     Yields:
-        Whether the lock is held: False on a system, or a file system, that has no locks.
+        Whether the lock is held: False on a file system that has no locks.
 
     Raises:
         InputError: another process holds it.
         OSError: the file cannot be opened.
     """
-    if sys.platform == "win32":
-        yield False
-        return
-    import fcntl
-
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        is_held = True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _write_process_id(descriptor)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "of an unknown number"
-            raise InputError(
-                f"{path.parent}: process {holder} trains into this directory. "
-                "Wait until it has ended, or give another directory with --out."
-            ) from None
-        except OSError:
-            is_held = False
+    with _try_to_lock(path, os.O_RDWR | os.O_CREAT) as is_held:
+        if is_held:
+            with contextlib.suppress(CharlmError):  # on a full disk the message names no process
+                write_atomically(_holder_path(path), f"{os.getpid()}\n".encode())
         yield is_held
+
+
+def refuse_holder(path: Path) -> None:
+    """Make sure that no process holds the lock on a file now, and write nothing.
+
+    Raises:
+        InputError: one does.
+    """
+    with contextlib.suppress(OSError), _try_to_lock(path, os.O_RDONLY):  # OSError: there is no such file
+        pass
+
+
+@contextmanager
+def _try_to_lock(path: Path, flags: int) -> Iterator[bool]:
+    descriptor = os.open(path, flags | NO_FOLLOW, 0o644)
+    try:
+        try:
+            is_free = is_held = lock_descriptor(descriptor, blocking=False)
+        except OSError:  # the file system has no locks
+            is_free, is_held = True, False
+        if not is_free:
+            raise InputError(
+                f"{path.parent}: process {_read_holder(path)} trains into this directory. "
+                "Wait until it has ended, or give another directory with --out."
+            )
+        yield is_held
+        if is_held:
+            unlock_descriptor(descriptor)  # on Windows, closing the file releases the lock only some time later
     finally:
-        os.close(descriptor)  # which releases the lock
+        os.close(descriptor)
 
 
-def _write_process_id(descriptor: int) -> None:
-    """Say who holds the lock, for the message to others; a full disk does not matter here."""
+def _holder_path(path: Path) -> Path:
+    """Return the file with the holder's number; on Windows a locked file itself cannot be read by others."""
+    return path.with_name(f"{path.name}.pid")
+
+
+def _read_holder(path: Path) -> str:
     with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return _holder_path(path).read_text("ascii", "replace")[:20].strip() or "of an unknown number"
+    return "of an unknown number"

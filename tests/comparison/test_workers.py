@@ -56,8 +56,8 @@ def start_and_wait(config_file: Path, out: Path) -> "subprocess.Popen[bytes]":
 
 
 def holders(out: Path) -> set[str]:
-    """Return the processes that the locks name; the locks are not touched, for their holders' sake."""
-    return {lock.read_text() for lock in out.glob("*/.lock")} - {""}
+    """Return the processes that hold the locks, or held them last."""
+    return {number.read_text() for number in out.glob("*/.lock.pid")}
 
 
 def wait_for_locks(out: Path) -> None:
@@ -102,7 +102,7 @@ def test_killed_run_is_one_failure(config: Config, tmp_path: Path) -> None:
 
     def announce(_: str) -> None:
         if not killed:
-            killed.append(int((doomed.directory / ".lock").read_text()))
+            killed.append(int((doomed.directory / ".lock.pid").read_text()))
             groups.append(os.getpgid(killed[0]))
             os.kill(killed[0], signal.SIGKILL)
 

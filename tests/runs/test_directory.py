@@ -68,6 +68,18 @@ def test_scraps_of_a_killed_process_go(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_looking_for_a_second_writer_writes_nothing(tmp_path: Path) -> None:
+    """Where no process trains, the check leaves every file as it is, the lock's own included."""
+    run = RunDirectory(tmp_path)
+    with run.locked():
+        run.begin("x: 1\n", 0)
+    (tmp_path / ".lock").write_text("of an older charlm\n")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.glob("*") if path.is_file()}
+    run.refuse_second_writer()
+    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.glob("*") if path.is_file()}
+    assert after == before
+
+
 def test_metrics_that_cannot_be_written(tmp_path: Path) -> None:
     """A full or closed disk is told as a failure of the run."""
     with pytest.raises(CharlmError, match="cannot be written"):

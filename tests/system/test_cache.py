@@ -1,10 +1,14 @@
 """Where the cache lies."""
 
+import os
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from charlm.errors import CharlmError
 from charlm.system.cache import cache_directory
 
 
@@ -14,35 +18,70 @@ def test_variable_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_directory() == Path("/some/where")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the places are those of Linux")
 @pytest.mark.parametrize(
-    ("platform", "variable", "expected"),
+    ("variables", "expected"),
     [
-        ("linux", None, "/home/a/.cache/charlm"),
-        ("linux", "XDG_CACHE_HOME", "/elsewhere/charlm"),
-        ("darwin", None, "/home/a/Library/Caches/charlm"),
-        ("win32", None, "/home/a/AppData/Local/charlm"),
-        ("win32", "LOCALAPPDATA", "/elsewhere/charlm"),
+        ({"HOME": "/home/a"}, "/home/a/.cache/charlm"),
+        ({"HOME": "/home/a", "XDG_CACHE_HOME": "/elsewhere"}, "/elsewhere/charlm"),
+        ({"HOME": "/home/a", "CHARLM_CACHE_DIR": ""}, "/home/a/.cache/charlm"),
     ],
 )
-def test_place_of_the_platform(
-    platform: str, variable: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise it lies where each platform keeps caches."""
-    for name in ("CHARLM_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+def test_place_of_the_platform(variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it lies where the platform keeps caches."""
+    for name in ("CHARLM_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    if variable:
-        monkeypatch.setenv(variable, "/elsewhere")
-    monkeypatch.setattr(Path, "home", lambda: Path("/home/a"))
-    monkeypatch.setattr("sys.platform", platform)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     assert cache_directory() == Path(expected)
 
 
-def test_nobody_has_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user whom the system does not know keeps it with the temporary files."""
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give this process a user whom the system does not know; return the place of the temporary files."""
 
-    def fail() -> Path:
-        raise RuntimeError("Could not determine home directory.")
+    def fail(user: int) -> None:
+        raise KeyError(user)
 
-    monkeypatch.delenv("CHARLM_CACHE_DIR", raising=False)
-    monkeypatch.setattr(Path, "home", fail)
-    assert cache_directory() == Path(tempfile.gettempdir()) / "charlm"
+    for name in ("CHARLM_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_user_without_a_home(temporary: Path) -> None:
+    """A user without a home directory has a private folder among the temporary files, the same every time."""
+    directory = cache_directory()
+    assert directory == temporary / f"charlm-{os.getuid()}"
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert cache_directory() == directory
+
+
+def open_to_others(directory: Path) -> None:
+    """Make a folder that every user can write to."""
+    directory.mkdir()
+    directory.chmod(0o777)
+
+
+def link_elsewhere(directory: Path) -> None:
+    """Make a symbolic link to another folder."""
+    (directory.parent / "other").mkdir()
+    directory.symlink_to(directory.parent / "other")
+
+
+@pytest.mark.parametrize("make", [open_to_others, link_elsewhere, Path.touch], ids=["open", "link", "file"])
+def test_folder_of_others_is_refused(temporary: Path, make: Callable[[Path], None]) -> None:
+    """A temporary folder into which another user could put a library is refused, and the message says what to do."""
+    make(temporary / f"charlm-{os.getuid()}")
+    with pytest.raises(CharlmError, match=r"cannot be the cache: .*CHARLM_CACHE_DIR"):
+        cache_directory()
+
+
+def test_folder_of_another_user_is_refused(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder must be this user's own."""
+    user = os.getuid()
+    (temporary / f"charlm-{user + 1}").mkdir(mode=0o700)
+    monkeypatch.setattr(os, "getuid", lambda: user + 1)
+    with pytest.raises(CharlmError, match="other users can write to it"):
+        cache_directory()

@@ -79,7 +79,7 @@ def test_metrics_and_files(config: Config, tmp_path: Path) -> None:
     assert [row["step"] for row in rows if row["split"] == "val"] == [10, 20, 30]
     assert all(row["bits_per_char"] == pytest.approx(row["loss_nats"] / math.log(2)) for row in rows)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "config.yaml", "best.pt", "last.pt", "last-1.pt", "metrics.jsonl", "samples", ".lock",
+        "config.yaml", "best.pt", "last.pt", "last-1.pt", "metrics.jsonl", "samples", ".lock", ".lock.pid",
     }  # fmt: skip
     assert len(list((tmp_path / "run" / "samples").iterdir())) == 3
     assert result.num_chars == 30 * 4 * 16
