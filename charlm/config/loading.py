@@ -154,7 +154,7 @@ def _expectation(section: str, key: str = "") -> str:
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
     if "pattern" in schema:
-        return str(schema["description"]).rstrip(".")
+        return str(schema["description"]).rpartition(": ")[2].rstrip(".")
     words = {"integer": "a whole number", "number": "a number", "string": "text"}[schema["type"]]
     lower = {"minLength": "of length at least", "minimum": "of at least", "exclusiveMinimum": "above"}
     upper = {"maximum": "at most", "exclusiveMaximum": "below"}

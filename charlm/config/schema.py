@@ -1,4 +1,4 @@
-"""The configuration's sections and keys, with the type, range, default and meaning of each."""
+"""The sections and keys of a configuration, with the type, range, default and meaning of each."""
 
 from typing import Literal
 
@@ -7,71 +7,88 @@ from pydantic import BaseModel, ConfigDict, Field
 from charlm.config.yaml_source import Scalar, write_yaml
 
 MAX_SIZE = 2**20
-"""Above any width, batch or window that fits a machine; a guard against slips of the keyboard."""
+"""Above any width, batch or window that fits a machine; it catches typing errors."""
 
 
 class Section(BaseModel):
-    """Keys that belong together; unknown ones and values of another type are refused."""
+    """A group of keys; unknown keys and values of another type are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(Section):
-    """What to learn from."""
+    """The training text."""
 
-    path: str = Field("builtin:python-docs", min_length=1, description="A file, a directory, a glob, or builtin:NAME.")
-    level: Literal["char", "byte"] = Field("char", description="Symbols are Unicode code points, or bytes.")
-    val_frac: float = Field(0.1, gt=0, lt=1, description="Share of the text that validates, after the training part.")
-    test_frac: float = Field(0.0, ge=0, lt=1, description="Share of the text that tests, at its end.")
+    path: str = Field(
+        "builtin:python-docs", min_length=1, description="The text: a file, a directory, a glob, or builtin:NAME."
+    )
+    level: Literal["char", "byte"] = Field("char", description="Symbols: Unicode code points (char) or bytes (byte).")
+    val_frac: float = Field(
+        0.1, gt=0, lt=1, description="Fraction of the text for validation, after the training part."
+    )
+    test_frac: float = Field(0.0, ge=0, lt=1, description="Fraction of the text for testing, at its end.")
 
 
 class ModelConfig(Section):
     """The network."""
 
-    num_layers: int = Field(2, ge=1, le=100, description="LSTM layers, one above the other.")
-    hidden_size: int = Field(128, ge=1, le=MAX_SIZE, description="Width of every layer.")
-    embed_size: int = Field(64, ge=1, le=MAX_SIZE, description="Width of a character's embedding.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of each layer's features dropped in training.")
+    num_layers: int = Field(2, ge=1, le=100, description="Number of LSTM layers.")
+    hidden_size: int = Field(128, ge=1, le=MAX_SIZE, description="Hidden units of each LSTM layer.")
+    embed_size: int = Field(64, ge=1, le=MAX_SIZE, description="Width of the character embedding.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of each layer's output features dropped in training, one mask a step."
+    )
 
 
 class TrainConfig(Section):
     """The optimization."""
 
-    batch_size: int = Field(32, ge=1, le=MAX_SIZE, description="Parallel streams of text.")
-    seq_length: int = Field(64, ge=1, le=MAX_SIZE, description="Characters each stream advances in a step.")
-    max_steps: int = Field(2000, ge=1, description="Steps of the optimizer in the whole run.")
-    learning_rate: float = Field(6e-3, gt=0, description="Its highest value, after the warm-up.")
-    learning_rate_floor_frac: float = Field(0.05, ge=0, le=1, description="Share of it at which the cosine ends.")
-    warmup_steps: int = Field(100, ge=0, description="Steps over which it rises in a line from 0.")
-    grad_clip: float = Field(1.0, ge=0, description="Largest global norm of the gradient; 0 for no limit.")
-    weight_decay: float = Field(0.1, ge=0, description="AdamW's decay, on weight matrices only.")
+    batch_size: int = Field(32, ge=1, le=MAX_SIZE, description="Parallel streams of text in a step.")
+    seq_length: int = Field(64, ge=1, le=MAX_SIZE, description="Characters of each stream in a step.")
+    max_steps: int = Field(2000, ge=1, description="Optimizer steps in the whole run.")
+    learning_rate: float = Field(6e-3, gt=0, description="Peak learning rate.")
+    learning_rate_floor_frac: float = Field(
+        0.05, ge=0, le=1, description="Final learning rate as a fraction of the peak."
+    )
+    warmup_steps: int = Field(100, ge=0, description="Linear warm-up steps.")
+    grad_clip: float = Field(1.0, ge=0, description="Maximum global norm of the gradient; 0 for no limit.")
+    weight_decay: float = Field(0.1, ge=0, description="AdamW weight decay of the weight matrices; biases have none.")
     average_decay: float = Field(
-        0.0, ge=0, lt=1, description="Decay of the moving average of the weights that is kept as the model; 0 for none."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of the exponential moving average of the weights that is validated and kept; 0 for none.",
     )
     reset_probability: float = Field(
-        0.02, ge=0, lt=1, description="Probability at each step that a stream restarts from the zero state."
+        0.02, ge=0, lt=1, description="Probability per step that a stream restarts from the zero state."
     )
-    log_every: int = Field(25, ge=1, description="Steps between two lines of training metrics.")
-    eval_every: int = Field(500, ge=1, description="Steps between two exact validations.")
+    log_every: int = Field(25, ge=1, description="Steps between two rows of training metrics.")
+    eval_every: int = Field(500, ge=1, description="Steps between two validations.")
     checkpoint_every: int = Field(500, ge=1, description="Steps between two saves of last.pt.")
-    checkpoint_minutes: float = Field(0.0, ge=0, description="Minutes after which one more is due; 0 for never.")
-    keep: int = Field(
-        2, ge=1, le=100, description="Saves that are kept, in case the newest is damaged: last.pt, last-1.pt."
+    checkpoint_minutes: float = Field(
+        0.0, ge=0, description="Minutes since the last save after which last.pt is saved again; 0 for no such limit."
     )
-    seed: int = Field(1, ge=0, lt=2**63, description="Of the initial weights and of dropout.")
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps.")
+    keep: int = Field(2, ge=1, le=100, description="Number of resumable saves kept: last.pt, last-1.pt and so on.")
+    seed: int = Field(1, ge=0, lt=2**63, description="Seed of the initial weights, of dropout and of random restarts.")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="Device to train on: auto, cpu, cuda, cuda:N or mps.",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Of the matrix products in training; auto takes bf16 where it is fast."
+        "auto", description="Precision of the matrix products in training; auto takes bf16 where it is fast."
     )
-    kernel: Literal["auto", "cpu", "reference"] = Field("auto", description="What runs the LSTM over a sequence.")
+    kernel: Literal["auto", "cpu", "reference"] = Field(
+        "auto", description="Implementation of the LSTM over a sequence; auto takes the fastest available."
+    )
 
 
 class SampleConfig(Section):
-    """The sample that training shows at every validation."""
+    """The sample that is drawn at every validation."""
 
-    prompt: str = Field("", description="Text to go on from; empty to begin afresh.")
-    length: int = Field(300, ge=1, description="Characters to sample.")
-    temperature: float = Field(0.8, ge=0, description="0 takes the likeliest character; 1 samples what was learnt.")
+    prompt: str = Field("", description="Text that the sample continues; empty to start without a prompt.")
+    length: int = Field(300, ge=1, description="Characters in the sample.")
+    temperature: float = Field(0.8, ge=0, description="Sampling temperature; 0 always takes the most likely character.")
 
 
 class Config(Section):
@@ -87,7 +104,7 @@ class Config(Section):
         return write_yaml(self.model_dump())
 
     def replace(self, section: str, **values: Scalar) -> "Config":
-        """Return a copy with values of one section replaced; the values are checked."""
+        """Return a copy with values of one section replaced; the new values are checked."""
         tree = self.model_dump()
         tree[section].update(values)
         return Config.model_validate(tree)
