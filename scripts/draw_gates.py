@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from charlm.errors import CharlmError, InputError
+from charlm.inference.activations import Activations, record_activations
 from charlm.inference.trained import TrainedModel, load
-from charlm.lstm.cell import split_gates
-from charlm.model import CharLM
 from charlm.text.corpus import load_corpus
 from charlm.text.streams import split_ids
 
@@ -38,17 +37,6 @@ VISIBLE = {" ": "\N{OPEN BOX}", "\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}
 """Characters that would not be seen on an axis, and what stands for them."""
 
 
-class Activations(NamedTuple):
-    """What a layer computed at every step, each (T, H), in the order in which a step computes it."""
-
-    f: Tensor
-    i: Tensor
-    g: Tensor
-    c: Tensor
-    o: Tensor
-    h: Tensor
-
-
 TITLES = Activations(
     f="f   forget gate: the share of the old c that is kept",
     i="i   input gate: the share of g that is written",
@@ -65,20 +53,6 @@ class Choice(NamedTuple):
     cell: int
     reason: str
     measure: str
-
-
-def record_activations(model: CharLM, ids: Tensor, layer: int) -> Activations:
-    """Step a model over ids (T,) from the zero state and note what one layer, counted from 0, does."""
-    steps = []
-    states = list(model.initial_state(1))
-    with torch.no_grad():
-        for x in model.embedding(ids[:, None]):  # (1, E)
-            for depth, cell in enumerate(model.lstm.cells[: layer + 1]):
-                i, f, g, o = split_gates(cell.project(x) + states[depth].h @ cell.weight_hh.T)
-                h, c = states[depth] = cell(x, states[depth])
-                x = h
-            steps.append(torch.cat([f.sigmoid(), i.sigmoid(), g.tanh(), c, o.sigmoid(), h]))  # (6, H)
-    return Activations(*torch.stack(steps, dim=1))
 
 
 def count_since(text: str, ends: str) -> list[float]:
@@ -180,9 +154,9 @@ def draw_run(trained: TrainedModel, text: str | None, layer: int | None, out: Pa
     def read(ids: Tensor) -> list[str]:
         return [trained.vocabulary.symbols[index] for index in ids.tolist()]
 
-    choices = choose_cells(record_activations(trained.model, studied, layer - 1), "".join(read(studied)))
+    choices = choose_cells(record_activations(trained.model, studied)[layer - 1], "".join(read(studied)))
     symbols = [VISIBLE.get(symbol, symbol if symbol.isprintable() else "·") for symbol in read(drawn)]
-    figure = draw_figure(record_activations(trained.model, drawn, layer - 1), symbols, choices, layer - 1)
+    figure = draw_figure(record_activations(trained.model, drawn)[layer - 1], symbols, choices, layer - 1)
     figure.savefig(out, dpi=110)
     return choices
 

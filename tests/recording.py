@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from charlm.comparison.results import Results
-from charlm.config import Config
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.directory import Row, RunDirectory
-from charlm.training.reporter import Reporter
+from charlm.training.reporter import Reporter, RunDescription
 
 TIMES = ("chars_per_s", "elapsed_s")
 
@@ -37,7 +36,7 @@ class Recorder(Reporter):
         self.steps: list[int] = []
         self.warnings: list[str] = []
 
-    def start(self, config: Config, model: Any, precision: str, step: int) -> None:
+    def start(self, run: RunDescription) -> None:
         """Keep it."""
         self.heard.append("start")
 

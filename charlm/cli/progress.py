@@ -9,10 +9,8 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from charlm.config import Config
-from charlm.model import CharLM
 from charlm.runs.directory import Row
-from charlm.training.reporter import Reporter, Reporters
+from charlm.training.reporter import Reporter, Reporters, RunDescription
 
 tqdm.set_lock(threading.RLock())  # its default is a lock between processes, which a killed process leaks
 
@@ -57,20 +55,19 @@ class ProgressReporter(Reporter):
                 yield chunk
                 bar.update(len(chunk))
 
-    def start(self, config: Config, model: CharLM, precision: str, step: int) -> None:
+    def start(self, run: RunDescription) -> None:
         """Print what is trained, and open the bar."""
-        settings = config.train
+        model, settings = run.config.model, run.config.train
         self._max_steps = settings.max_steps
-        num_parameters = sum(parameter.numel() for parameter in model.parameters())
-        begun = f"resuming after step {step:,}" if step else "starting"
+        begun = f"resuming after step {run.step:,}" if run.step else "starting"
         self._print(
-            f"{begun}: {config.model.num_layers} x {config.model.hidden_size} LSTM, {num_parameters:,} parameters, "
-            f"{precision} on {model.output.weight.device}, kernel {model.lstm.kernel.name} ({model.lstm.kernel.note})"
+            f"{begun}: {model.num_layers} x {model.hidden_size} LSTM, {run.num_parameters['whole']:,} parameters, "
+            f"{run.precision} on {run.device}, kernel {run.kernel}"
         )
         chars_per_step = settings.batch_size * settings.seq_length
         self._bar = tqdm(
             total=settings.max_steps * chars_per_step,
-            initial=step * chars_per_step,
+            initial=run.step * chars_per_step,
             unit="char",
             unit_scale=True,
             bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}",

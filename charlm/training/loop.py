@@ -13,8 +13,12 @@ from charlm.runs.directory import Row, RunDirectory
 from charlm.system.signals import catch_signals
 from charlm.text.baselines import measure_baselines
 from charlm.text.corpus import load_corpus
-from charlm.training.reporter import Reporter
+from charlm.training.dry_run import count_parameters
+from charlm.training.reporter import Reporter, RunDescription
 from charlm.training.session import Session
+
+PASSAGE_LENGTH = 256
+"""Characters of the validation part that reporters may run the model on."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
         config: what to train.
         directory: the run directory; it is created.
         resume: go on with the run that the directory holds, or begin it where there is none.
-        reporter: hears of the progress.
+        reporter: is told of every event.
 
     Raises:
         InputError: the corpus, the device, the directory or a change of configuration cannot be used; nothing is
@@ -73,11 +77,12 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
             run.refuse_old_run()  # another process may have begun one meanwhile
         _begin(session, run, reporter)
         try:
-            reporter.start(config, session.model, session.precision, session.step)
+            baselines_bits = measure_baselines(session.splits.train, session.splits.val, session.corpus.vocabulary)
+            reporter.start(_describe_run(session, baselines_bits))
             _run_to_end(session, run, reporter)
         finally:
             reporter.close()
-    return _describe_result(session)
+    return _describe_result(session, baselines_bits)
 
 
 def _begin(session: Session, run: RunDirectory, reporter: Reporter) -> None:
@@ -87,6 +92,21 @@ def _begin(session: Session, run: RunDirectory, reporter: Reporter) -> None:
         reporter.warn(f"{reason} The run goes on from the save before it, of step {session.step}.")
         run.set_aside(path)
     run.begin(session.config.to_yaml(), session.step)
+
+
+def _describe_run(session: Session, baselines_bits: dict[str, float]) -> RunDescription:
+    kernel = session.model.lstm.kernel
+    return RunDescription(
+        config=session.config,
+        step=session.step,
+        best_loss_nats=session.best[0],
+        device=str(session.device),
+        precision=session.precision,
+        kernel=f"{kernel.name} ({kernel.note})",
+        num_parameters=count_parameters(session.model),
+        baselines_bits=baselines_bits,
+        passage=session.splits.val[:PASSAGE_LENGTH],
+    )
 
 
 def _run_to_end(session: Session, run: RunDirectory, reporter: Reporter) -> None:
@@ -148,6 +168,7 @@ def _validate(session: Session, run: RunDirectory, reporter: Reporter) -> None:
     session.last_loss_nats = row["loss_nats"]
     run.append_row(row)
     reporter.log(row)
+    reporter.show_model(session.step, session.shown)
     if session.last_loss_nats < session.best[0]:
         session.best = (session.last_loss_nats, session.step)
         run.save_best(session.checkpoint(is_resumable=False))
@@ -183,7 +204,7 @@ def _measure(session: Session) -> Row:
     return row
 
 
-def _describe_result(session: Session) -> TrainingResult:
+def _describe_result(session: Session, baselines_bits: dict[str, float]) -> TrainingResult:
     return TrainingResult(
         steps=session.step,
         best_loss_nats=session.best[0],
@@ -191,5 +212,5 @@ def _describe_result(session: Session) -> TrainingResult:
         last_loss_nats=session.last_loss_nats,
         num_chars=session.step * session.chars_per_step,
         elapsed_s=session.elapsed_s,
-        baselines_bits=measure_baselines(session.splits.train, session.splits.val, session.corpus.vocabulary),
+        baselines_bits=baselines_bits,
     )

@@ -1,11 +1,41 @@
 """Reporters: what training tells the outside while it runs, such as a terminal or TensorBoard."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
 
 from charlm.config import Config
 from charlm.errors import CharlmError
 from charlm.model import CharLM
 from charlm.runs.directory import Row
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What is known of a run when its training starts or resumes.
+
+    Attributes:
+        config: what is trained.
+        step: steps taken so far.
+        best_loss_nats: lowest validation loss so far, nats per character; infinite before the first validation.
+        device: what the run trains on, such as ``cpu`` or ``cuda:0``.
+        precision: of the matrix products, ``fp32`` or ``bf16``.
+        kernel: name of the LSTM's kernel, and how it runs.
+        num_parameters: by part of the model; the entry ``whole`` is last.
+        baselines_bits: bits per character of simple predictors on the validation part.
+        passage: the first characters of the validation part, (T,); for a look at the model at work.
+    """
+
+    config: Config
+    step: int
+    best_loss_nats: float
+    device: str
+    precision: str
+    kernel: str
+    num_parameters: dict[str, int]
+    baselines_bits: dict[str, float]
+    passage: Tensor
 
 
 class Reporter:
@@ -15,14 +45,17 @@ class Reporter:
         """Pass on the chunks of a corpus while it is read."""
         return chunks
 
-    def start(self, config: Config, model: CharLM, precision: str, step: int) -> None:
-        """Called once before training starts, or resumes after ``step``."""
+    def start(self, run: RunDescription) -> None:
+        """Called once before training starts or resumes."""
 
     def advance(self, step: int, num_chars: int) -> None:
         """Called after every step, which trained on ``num_chars`` characters."""
 
     def log(self, row: Row) -> None:
         """Called with every row that is added to metrics.jsonl."""
+
+    def show_model(self, step: int, model: CharLM) -> None:
+        """Called after every validation with the model that was validated; a reporter must not change it."""
 
     def show_sample(self, step: int, text: str) -> None:
         """Called with the sample that follows a validation."""
@@ -50,10 +83,10 @@ class Reporters(Reporter):
             chunks = reporter.read(activity, chunks)
         return chunks
 
-    def start(self, config: Config, model: CharLM, precision: str, step: int) -> None:
+    def start(self, run: RunDescription) -> None:
         """Pass it on."""
         for reporter in self._reporters:
-            reporter.start(config, model, precision, step)
+            reporter.start(run)
 
     def advance(self, step: int, num_chars: int) -> None:
         """Pass it on."""
@@ -64,6 +97,11 @@ class Reporters(Reporter):
         """Pass it on."""
         for reporter in self._reporters:
             reporter.log(row)
+
+    def show_model(self, step: int, model: CharLM) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.show_model(step, model)
 
     def show_sample(self, step: int, text: str) -> None:
         """Pass it on."""

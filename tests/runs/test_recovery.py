@@ -19,6 +19,7 @@ from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
 from charlm.runs.directory import RunDirectory
 from charlm.training.loop import train
 from charlm.training.reporter import Reporter
+from charlm.training.session import Session
 
 
 def flip(path: Path) -> None:
@@ -235,26 +236,29 @@ def test_system_without_locks(config: Config, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_broken_weights_overwrite_nothing(config: Config, tmp_path: Path, value: float) -> None:
+def test_broken_weights_overwrite_nothing(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
     """Weights that are no numbers are neither validated nor saved: the run fails and the last good files stand."""
     config = config.replace("train", eval_every=5, max_steps=10, checkpoint_every=5)
 
-    class Breaker(Reporter):
-        def start(self, config: Config, model: Any, precision: str, step: int) -> None:
-            self.weight = model.output.bias
+    take_step = Session.take_step
 
-        def advance(self, step: int, num_chars: int) -> None:
-            if step == 10:
-                with torch.no_grad():
-                    self.weight.fill_(value)
+    def take_breaking_step(session: Session) -> bool:
+        is_finite = take_step(session)
+        if session.step == 10:
+            with torch.no_grad():
+                session.model.output.bias.fill_(value)
+        return is_finite
 
+    monkeypatch.setattr(Session, "take_step", take_breaking_step)
     with pytest.raises(CharlmError, match="the model's weights are broken") as caught:
-        train(config, tmp_path / "run", reporter=Breaker())
+        train(config, tmp_path / "run")
     assert caught.value.exit_status == 1
     assert load_checkpoint(tmp_path / "run" / "best.pt").step == 5
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == 5
     with pytest.raises(CharlmError, match="weights are not finite"):
-        train(config.replace("train", eval_every=99, max_steps=12), tmp_path / "other", reporter=Breaker())
+        train(config.replace("train", eval_every=99, max_steps=12), tmp_path / "other")
 
 
 def test_damaged_metrics_are_cut(config: Config, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from repository import load_script
 
 from charlm.config import Config
-from charlm.model import CharLM
 from charlm.training.loop import train
 
 TEXT = "ANNA:\nCome in, it rains.\nSit down.\n\nBORIS:\nThank you; I will not stay for $5.\n\n" * 30
@@ -52,21 +51,6 @@ def test_it_says_what_is_wrong(run_path: Path, tmp_path: Path, options: list[str
     result = CliRunner().invoke(draw_gates.main, [str(run_path), "--out", str(out), *options])
     assert (result.exit_code, out.exists()) == (1, False)
     assert message in result.stderr
-
-
-@pytest.mark.parametrize("layer", [0, 1])
-def test_the_gates_explain_the_states(layer: int) -> None:
-    """What is drawn satisfies the equations, and the upper layer's h gives the model's own logits."""
-    torch.manual_seed(0)
-    model = CharLM(vocabulary_size=5, num_layers=2, hidden_size=6, embed_size=3).eval()
-    ids = torch.tensor([0, 3, 1, 4, 4, 2])
-    f, i, g, c, o, h = draw_gates.record_activations(model, ids, layer)
-    before = torch.cat([torch.zeros(1, 6), c[:-1]])
-    torch.testing.assert_close(f * before + i * g, c)
-    torch.testing.assert_close(o * torch.tanh(c), h)
-    if layer == 1:
-        logits, _ = model(ids[None], model.initial_state(1))
-        torch.testing.assert_close(model.output(h), logits[0])
 
 
 def test_it_finds_the_cell_that_counts_the_line() -> None:
