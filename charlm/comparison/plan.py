@@ -1,7 +1,8 @@
 """A comparison before it runs: its arms, its trials, its runs, and how long they will take."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -139,16 +140,25 @@ def expect_duration(plan: Plan, num_jobs: int) -> float:
         num_jobs: how many are trained side by side.
     """
     corpus = load_corpus(plan.config.data.path, plan.config.data.level)
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(threads_of_job(num_jobs))
-    duration_s = sum(_expect_duration(plan.runs(arm, plan.candidates[0])[0].config, corpus) for arm in plan.arms)
-    torch.set_num_threads(num_threads)
+    with _num_threads(threads_of_job(num_jobs)):
+        duration_s = sum(_expect_duration(plan.runs(arm, plan.candidates[0])[0].config, corpus) for arm in plan.arms)
     return duration_s * (len(plan.seeds) + plan.num_trials) / num_jobs
 
 
 def _expect_duration(config: Config, corpus: Corpus) -> float:
     session = Session(config, corpus)
     return config.train.max_steps * session.chars_per_step / measure_speed(session)
+
+
+@contextmanager
+def _num_threads(number: int) -> Iterator[None]:
+    """Let torch use so many threads within the context."""
+    former = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)
 
 
 def threads_of_job(num_jobs: int) -> int:

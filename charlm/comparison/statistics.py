@@ -1,10 +1,11 @@
 """What paired differences tell: their mean, its confidence interval by Student's t, and a verdict.
 
-Symbols: n pairs, t Student's variable, ν its degrees of freedom.
+Symbols: n pairs.
 """
 
 import math
 import statistics
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,10 +55,10 @@ class PairedDifference:
         """Seeds in all at which the interval would leave zero out, were mean and spread to stay; None if too many."""
         if self.sd is None or self.mean == 0:
             return None
-        sufficient = (
-            n for n in range(len(self.gains), MAX_SEEDS + 1) if confidence_margin(self.sd, n) < abs(self.mean)
-        )
-        return next(sufficient, None)
+        sd, gain = self.sd, abs(self.mean)
+        candidates = range(len(self.gains), MAX_SEEDS + 1)  # the margin falls with n, so that bisection finds the first
+        position = bisect_left(candidates, True, key=lambda n: confidence_margin(sd, n) < gain)
+        return candidates[position] if position < len(candidates) else None
 
 
 def confidence_margin(sd: float, n: int) -> float:
@@ -67,42 +68,6 @@ def confidence_margin(sd: float, n: int) -> float:
         sd: standard deviation of the values.
         n: how many there are, at least 2.
     """
-    return student_quantile((1 + CONFIDENCE) / 2, n - 1) * sd / math.sqrt(n)
+    from scipy import stats  # takes a second to import
 
-
-def student_quantile(probability: float, degrees: int) -> float:
-    """Return the t that Student's variable stays below with a probability of 0.5 to below 1, by bisection.
-
-    Args:
-        probability: at least 0.5, below 1.
-        degrees: ν, at least 1.
-    """
-    low, high = 0.0, 1.0
-    while _student_cdf(high, degrees) < probability:
-        high *= 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_cdf(middle, degrees) < probability else (low, middle)
-    return high
-
-
-def _student_cdf(t: float, degrees: int) -> float:
-    """Return the probability of staying below t ≥ 0, from the finite series in θ = atan(t / √ν).
-
-    Source: Abramowitz & Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
-    """
-    theta = math.atan(t / math.sqrt(degrees))
-    cosine, sine = math.cos(theta), math.sin(theta)
-    if degrees % 2:
-        terms, term = 0.0, cosine
-        for k in range(3, degrees + 1, 2):
-            terms += term
-            term *= cosine * cosine * (k - 1) / k
-        within = 2 / math.pi * (theta + sine * terms)
-    else:
-        terms, term = 0.0, 1.0
-        for k in range(2, degrees + 1, 2):
-            terms += term
-            term *= cosine * cosine * (k - 1) / k
-        within = sine * terms
-    return (1 + within) / 2
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / math.sqrt(n)

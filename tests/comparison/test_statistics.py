@@ -1,5 +1,7 @@
 """The statistics of paired differences, against SciPy's on the same numbers."""
 
+import subprocess
+import sys
 from random import Random
 
 import pytest
@@ -7,20 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from charlm.comparison.statistics import PairedDifference, student_quantile
+from charlm.comparison import statistics
+from charlm.comparison.statistics import MAX_SEEDS, PairedDifference
 from charlm.config import Config
 from charlm.inference.evaluation import evaluate
 from charlm.text.corpus import Corpus, load_corpus
 from charlm.training.session import Session
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 5, 9, 30, 99, 500])
-@pytest.mark.parametrize("probability", [0.5, 0.6, 0.9, 0.975, 0.999])
-def test_quantile_equals_scipy(probability: float, degrees: int) -> None:
-    """The quantiles of Student's t are SciPy's."""
-    assert student_quantile(probability, degrees) == pytest.approx(
-        stats.t.ppf(probability, degrees), rel=1e-9, abs=1e-12
-    )
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=12).filter(lambda gains: len(set(gains)) > 1))
@@ -60,6 +54,37 @@ def test_seeds_to_decide() -> None:
     assert PairedDifference((0.1, 0.11, 0.12)).num_seeds_to_decide == 3
     assert PairedDifference((1.0, -1.0)).num_seeds_to_decide is None
     assert PairedDifference((0.5,)).num_seeds_to_decide is None
+
+
+@pytest.mark.parametrize("mean", [1e-3, 1e-4, 1e-6, 1e-12])
+def test_seeds_to_decide_take_few_quantiles(mean: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However near to zero a difference is, the number of seeds is found by bisection."""
+    numbers: list[int] = []
+    margin = statistics.confidence_margin
+
+    def count(sd: float, n: int) -> float:
+        numbers.append(n)
+        return margin(sd, n)
+
+    monkeypatch.setattr(statistics, "confidence_margin", count)
+    spread = 0.01
+    needed = PairedDifference((mean + spread, mean, mean - spread)).num_seeds_to_decide
+    assert len(numbers) <= MAX_SEEDS.bit_length() + 1
+    assert needed == next((n for n in range(3, MAX_SEEDS + 1) if margin(spread, n) < mean), None)
+
+
+def test_scipy_is_loaded_for_an_interval_alone() -> None:
+    """Importing the comparison does not import SciPy, which takes a second."""
+    script = """
+import sys
+from charlm.comparison import experiment, plan, results, statistics
+assert "scipy" not in sys.modules
+assert statistics.PairedDifference((1.0,)).interval is None
+assert "scipy" not in sys.modules
+assert statistics.PairedDifference((1.0, 2.0)).interval
+assert "scipy" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_same_arm_is_rarely_told_apart() -> None:
