@@ -1,4 +1,4 @@
-"""The path ``amx`` where the processor does not have it: its instructions trap into an emulation of them."""
+"""Emulation of AMX on processors without it: a handler of SIGILL executes the instructions."""
 
 import ctypes
 import sys
@@ -12,7 +12,7 @@ FLAGS = ("-std=c11", "-O2", "-mfma")
 
 
 def emulate() -> str:
-    """Load the emulation for the rest of this process; return why that cannot be done, or an empty string."""
+    """Load the emulation for the rest of this process; return why it cannot be loaded, or an empty string."""
     if reason := why_not():
         return reason
     with tempfile.TemporaryDirectory() as directory:
@@ -23,11 +23,11 @@ def emulate() -> str:
 
 
 def why_not() -> str:
-    """Return why the path cannot be emulated here, or an empty string."""
+    """Return why AMX cannot be emulated here, or an empty string."""
     if sys.platform != "linux" or "amx" not in native.INSTRUCTION_SETS:
         return "it is emulated on Linux on x86-64 only"
     if not hasattr(native.load_library(), "lstm_forward_amx"):
-        return "the compiler does not know it"
+        return "the compiler does not support it"
     if "avx512_bf16" not in native.available_instruction_sets():
-        return "the processor lacks the vectors that go with it"
+        return "the processor does not support avx512_bf16, which the same code uses"
     return ""

@@ -1,9 +1,9 @@
-/* AMX tiles on a processor without them: whoever loads this can run code that was compiled for them, slowly.
+/* An emulator of AMX tiles for processors without AMX: a process that loads it can run code compiled for AMX, slowly.
  *
- * Each AMX instruction is illegal here, and the signal's handler does what Intel's manual says of it (Software
- * Developer's Manual, volume 2), roundings included: what is tested is the very code that another processor would run.
- * Only what the kernels use is known. A configuration or a use of tiles that a processor would answer with an
- * exception ends the process with a line that names the condition.
+ * On such a processor every AMX instruction raises SIGILL. The signal handler executes it as Intel's manual defines it
+ * (Software Developer's Manual, volume 2), including rounding. So the tests run the same machine code as a processor
+ * with AMX. Only the instructions that the kernels use are implemented. If a processor would raise an exception because
+ * of an invalid tile configuration or operand, the process prints the violated condition and aborts.
  */
 #define _GNU_SOURCE
 #include <float.h>
@@ -79,7 +79,7 @@ static void store(int tile, char *to, int64_t stride)
         memcpy(to + row * stride, state.data[tile][row], state.config.row_bytes[tile]);
 }
 
-/* Denormals count as zero on the way in and on the way out. */
+/* AMX treats denormal inputs as zero and flushes denormal results to zero. */
 static float flush(float x)
 {
     return fabsf(x) < FLT_MIN ? copysignf(0.0f, x) : x;
@@ -93,7 +93,7 @@ static float bf16(const uint8_t *at)
     return flush(x);
 }
 
-/* sums += left times right: a column's even and odd depths apart, each by multiply-adds, then their sum. */
+/* sums += left times right. Even and odd depths have separate accumulators of fused multiply-adds, added at the end. */
 static void multiply(int sums, int left, int right)
 {
     const Config *config = &state.config;
@@ -120,7 +120,7 @@ typedef struct {
     int64_t index;
 } Operand;
 
-/* Decode the memory operand that begins with the byte ModRM, given the prefix's inverted bits R, X and B. */
+/* Decode the memory operand that starts at the ModRM byte; `prefix` has the inverted bits R, X and B. */
 static Operand decode(const uint8_t *modrm, uint8_t prefix, const greg_t *registers)
 {
     static const int names[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -150,7 +150,7 @@ static Operand decode(const uint8_t *modrm, uint8_t prefix, const greg_t *regist
     return (Operand){(char *)base + offset, (char *)at, index};
 }
 
-/* Take one instruction: C4, two bytes of prefix, the operation, ModRM and so on. False if it is none of ours. */
+/* Execute one instruction: the VEX prefix C4 and two bytes, opcode, ModRM and so on. False if it is not implemented. */
 static bool execute(const uint8_t *code, greg_t *registers)
 {
     enum { CONFIG_OR_RELEASE = 0x4978, ZERO = 0x497b, LOAD = 0x4b7b, STORE = 0x4b7a };
@@ -184,7 +184,7 @@ static void on_illegal_instruction(int number, siginfo_t *info, void *context)
     (void)info;
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     if (!execute((const uint8_t *)registers[REG_RIP], registers))
-        sigaction(number, &before, NULL); /* who was there before sees it, for it comes again */
+        sigaction(number, &before, NULL); /* the instruction is retried, and the previous handler gets the signal */
 }
 
 __attribute__((constructor)) static void begin(void)

@@ -1,4 +1,4 @@
-"""The long short-term memory: its equations, the kernels that run them fast, and stacks of layers."""
+"""Long short-term memory (LSTM): the cell's equations, fast kernels for whole sequences, and stacks of layers."""
 
 from charlm.lstm.cell import LSTMCell, LSTMState
 from charlm.lstm.layers import LSTM

@@ -1,6 +1,6 @@
-"""The LSTM cell: one step in time, written from its equations.
+"""The LSTM cell: one time step, written from its equations.
 
-Dimensions: B batch, E width of the input, H hidden width.
+Dimensions: B batch, E input width, H hidden width.
 Symbols: i input gate, f forget gate, g candidate values, o output gate, c cell state, h hidden state.
 """
 
@@ -12,34 +12,34 @@ from torch.nn import functional as F
 
 
 class LSTMState(NamedTuple):
-    """What an LSTM layer remembers between two steps; never changed in place.
+    """The recurrent state of an LSTM layer between two steps; never changed in place.
 
     Attributes:
-        h: hidden state, the layer's output at the step before, (B, H).
-        c: cell state, the layer's memory, (B, H).
+        h: hidden state, which is also the layer's output at the previous step, (B, H).
+        c: cell state, (B, H).
     """
 
     h: Tensor
     c: Tensor
 
     def detach(self) -> "LSTMState":
-        """Return the same values, cut off from the graph that computed them."""
+        """Return the same values, detached from the autograd graph."""
         return LSTMState(self.h.detach(), self.c.detach())
 
 
 def split_gates(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Cut stacked gates (..., 4H) into i, f, g, o, each (..., H): the one place that knows their order."""
+    """Split stacked gates (..., 4H) into i, f, g, o, each (..., H). Only this function knows their order."""
     i, f, g, o = gates.chunk(4, dim=-1)
     return i, f, g, o
 
 
 def lstm_step(gates_x: Tensor, weight_hh: Tensor, state: LSTMState) -> LSTMState:
-    """Advance by one step, given the input's share of the gates.
+    """Advance by one step, given the input projection.
 
     Args:
-        gates_x: W x + b, (B, 4H); the recurrent product is taken in its dtype.
+        gates_x: input projection W x + b, (B, 4H); the recurrent product is computed in its dtype.
         weight_hh: recurrent weights U, (4H, H).
-        state: h and c of the step before, each (B, H); not modified.
+        state: h and c of the previous step, each (B, H); not modified.
 
     Returns:
         The next h and c, each (B, H), in the dtype of ``state``.
@@ -57,18 +57,18 @@ def lstm_step(gates_x: Tensor, weight_hh: Tensor, state: LSTMState) -> LSTMState
 
 
 class LSTMCell(nn.Module):
-    """The weights of one LSTM layer, and its step.
+    """The weights of one LSTM layer, and its computation for one step.
 
     Args:
         input_size: E, at least 1.
         hidden_size: H, at least 1.
 
     Attributes:
-        weight_ih: input weights W, (4H, E), rows stacked i, f, g, o.
-        weight_hh: recurrent weights U, (4H, H), rows stacked alike.
-        bias: b, (4H,).
+        weight_ih: input weights W, (4H, E), rows stacked in the order i, f, g, o.
+        weight_hh: recurrent weights U, (4H, H), rows stacked in the same order.
+        bias: b, (4H,), in the same order.
 
-    The weights are uninitialized until ``initialization.initialize_cell`` draws them or a state dict is loaded.
+    The weights are uninitialized until ``initialization.initialize_cell`` is called or a state dict is loaded.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -79,7 +79,7 @@ class LSTMCell(nn.Module):
         self.bias = nn.Parameter(torch.empty(4 * hidden_size))
 
     def project(self, x: Tensor) -> Tensor:
-        """Return the input's share of the gates, W x + b, (..., 4H), for x of (..., E)."""
+        """Return the input projection W x + b, (..., 4H), for x of (..., E)."""
         return F.linear(x, self.weight_ih, self.bias)
 
     def forward(self, x: Tensor, state: LSTMState) -> LSTMState:
@@ -97,7 +97,7 @@ class LSTMCell(nn.Module):
 
         Args:
             x: input at this step, (B, E).
-            state: h and c of the step before, each (B, H); not modified.
+            state: h and c of the previous step, each (B, H); not modified.
 
         Returns:
             LSTMState(h', c'), each (B, H), in the dtype of ``state``. h' is the output.

@@ -1,7 +1,4 @@
-"""The initial weights of a cell.
-
-Symbols: E width of the input, H hidden width.
-"""
+"""Initialization of a cell's weights."""
 
 import math
 
@@ -10,7 +7,7 @@ import torch
 from charlm.lstm.cell import LSTMCell, split_gates
 
 FORGET_BIAS = 1.0
-"""Initial bias of the forget gate, which keeps it open.
+"""Initial bias of the forget gate, which keeps the gate mostly open.
 
 Source: Jozefowicz, Zaremba & Sutskever, ICML 2015.
 """
@@ -18,11 +15,13 @@ Source: Jozefowicz, Zaremba & Sutskever, ICML 2015.
 
 @torch.no_grad()
 def initialize_cell(cell: LSTMCell, generator: torch.Generator | None) -> None:
-    """Draw the weights of a cell: uniform within 1 / sqrt(fan-in), biases 0 but for the forget gate's.
+    """Initialize the weights of a cell in place.
+
+    Weights are uniform in ±1 / sqrt(fan-in). Biases are 0, except those of the forget gate, which are ``FORGET_BIAS``.
 
     Args:
-        cell: its weights change.
-        generator: the source of randomness, on the CPU; None for torch's default one.
+        cell: the cell to initialize.
+        generator: random generator on the CPU; None for torch's default generator.
     """
     for weight in (cell.weight_ih, cell.weight_hh):
         bound = 1 / math.sqrt(weight.shape[1])

@@ -1,4 +1,4 @@
-/* Runs every kernel of one instruction set over arrays of exactly the size that lstm.h promises, for the sanitizers. */
+/* Runs all kernels of one instruction set on arrays of exactly the size that lstm.h states, under the sanitizers. */
 #include "lstm.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 int NAMED(lstm_runs_, LSTM_PATH)(void);
 
-/* `count` small numbers, valid whether they are read as float or as bfloat16. */
+/* Return `count` small random numbers, valid both as float and as bfloat16. */
 static void *draw(int64_t count, int64_t size)
 {
     uint16_t *array = malloc((size_t)(count * size));
@@ -28,7 +28,7 @@ static void run(int64_t T, int64_t B, int64_t H, int64_t num_threads, int64_t is
         draw(units, 4), draw(units, 4), draw(gates, size), draw(units, 4), draw(units, 4)};
     s.weight_hh = arrays[0], s.gates_x = arrays[1], s.h_first = arrays[2], s.c_first = arrays[3];
     s.hidden = arrays[4], s.h_last = arrays[7], s.c_last = arrays[8];
-    int failed = NAMED(lstm_forward_, LSTM_PATH)(&s); /* as in inference */
+    int failed = NAMED(lstm_forward_, LSTM_PATH)(&s); /* inference: gates and cells are null */
     s.gates = arrays[5], s.cells = arrays[6];
     failed |= NAMED(lstm_forward_, LSTM_PATH)(&s);
     if (has_gradients)
@@ -75,10 +75,10 @@ static void run_gradient(int64_t N, int64_t M, int64_t C, int64_t num_threads)
 int main(void)
 {
     const int64_t sizes[] = {1, 15, 31, 33, 64, 100};
-    NAMED(lstm_runs_, LSTM_PATH)(); /* it asks the system for AMX */
+    NAMED(lstm_runs_, LSTM_PATH)(); /* requests the permission to use AMX */
     for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) {
-        run(2, 37, 33, 1, is_bf16, 1);  /* rows for several groups */
-        run(20, 1, 200, 2, is_bf16, 1); /* units for a team */
+        run(2, 37, 33, 1, is_bf16, 1);  /* enough rows for several groups */
+        run(20, 1, 200, 2, is_bf16, 1); /* enough units for a team of threads */
         for (int n = 0; n < 6; n++)
             for (int64_t B = 1; B < 16; B += 4) {
                 run(3, B, sizes[n], 1 + B % 3, is_bf16, B > 1);

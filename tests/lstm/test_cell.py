@@ -1,4 +1,4 @@
-"""The cell against a scalar loop over the equations, and against torch's own LSTM with the same weights."""
+"""The cell compared with a scalar loop over the equations, and with torch.nn.LSTM with the same weights."""
 
 import math
 
@@ -18,7 +18,7 @@ def sigmoid(x: float) -> float:
 
 
 def step_by_scalars(cell: LSTMCell, x: list[float], h: list[float], c: list[float]) -> tuple[list[float], list[float]]:
-    """Return the next h and c of one sequence, computed number by number from the equations."""
+    """Return the next h and c of one sequence, computed from the equations in scalar arithmetic."""
     W, U, b = cell.weight_ih.tolist(), cell.weight_hh.tolist(), cell.bias.tolist()
 
     def pre_activation(gate: int, unit: int) -> float:
@@ -35,13 +35,13 @@ def step_by_scalars(cell: LSTMCell, x: list[float], h: list[float], c: list[floa
 
 
 def make_state(*shape: int) -> LSTMState:
-    """Return a state that is not zero, in float64."""
+    """Return a random nonzero state in float64."""
     return LSTMState(torch.randn(*shape, dtype=torch.float64).tanh(), torch.randn(*shape, dtype=torch.float64))
 
 
 @pytest.fixture
 def cell() -> LSTMCell:
-    """Return a cell in float64 with weights that use every gate."""
+    """Return a float64 cell with random weights and biases."""
     torch.manual_seed(1)
     cell = LSTMCell(E, H).double()
     initialize_cell(cell, None)
@@ -60,7 +60,7 @@ def test_equals_the_equations(cell: LSTMCell) -> None:
 
 
 def copy_to_torch(cell: LSTMCell, theirs: nn.LSTM) -> None:
-    """Copy a cell's weights into torch's LSTM; its second bias adds nothing."""
+    """Copy a cell's weights into torch's LSTM; its second bias is set to zero."""
     with torch.no_grad():
         theirs.weight_ih_l0.copy_(cell.weight_ih)
         theirs.weight_hh_l0.copy_(cell.weight_hh)
@@ -69,7 +69,7 @@ def copy_to_torch(cell: LSTMCell, theirs: nn.LSTM) -> None:
 
 
 def copy_from_torch(cell: LSTMCell, theirs: nn.LSTM) -> None:
-    """Copy the weights of torch's LSTM into a cell; its two biases are one here."""
+    """Copy the weights of torch's LSTM into a cell; its two biases are added."""
     with torch.no_grad():
         cell.weight_ih.copy_(theirs.weight_ih_l0)
         cell.weight_hh.copy_(theirs.weight_hh_l0)
@@ -78,7 +78,7 @@ def copy_from_torch(cell: LSTMCell, theirs: nn.LSTM) -> None:
 
 @pytest.mark.parametrize("copy", [copy_to_torch, copy_from_torch], ids=["ours to theirs", "theirs to ours"])
 def test_equals_torch(cell: LSTMCell, copy: object) -> None:
-    """Stepping the cell equals torch.nn.LSTM with the same weights, copied either way."""
+    """Stepping the cell equals torch.nn.LSTM with the same weights, copied in either direction."""
     theirs = nn.LSTM(E, H).double()
     copy(cell, theirs)  # type: ignore[operator]
     x, first = torch.randn(7, B, E, dtype=torch.float64), make_state(B, H)
@@ -106,7 +106,7 @@ def test_gradients(cell: LSTMCell) -> None:
     assert torch.autograd.gradcheck(step, leaves)
 
 
-def test_leaves_the_state_alone(cell: LSTMCell) -> None:
+def test_inputs_are_not_modified(cell: LSTMCell) -> None:
     """A step changes neither its input nor its state."""
     x, state = torch.randn(B, E, dtype=torch.float64), make_state(B, H)
     before = [tensor.clone() for tensor in (x, *state)]
@@ -114,8 +114,8 @@ def test_leaves_the_state_alone(cell: LSTMCell) -> None:
     assert all(torch.equal(old, new) for old, new in zip(before, (x, *state), strict=True))
 
 
-def test_fresh_weights_open_the_forget_gate() -> None:
-    """A fresh cell has forget bias 1, the other biases 0, and weights within their bounds."""
+def test_initial_weights() -> None:
+    """An initialized cell has forget bias 1, the other biases 0, and weights within ±1 / sqrt(fan-in)."""
     cell = LSTMCell(16, 25)
     initialize_cell(cell, None)
     assert cell.bias.reshape(4, 25).mean(dim=1).tolist() == [0, 1, 0, 0]
@@ -123,8 +123,8 @@ def test_fresh_weights_open_the_forget_gate() -> None:
     assert 0.9 / 5 < cell.weight_hh.abs().max() <= 1 / 5
 
 
-def test_detach_cuts_the_graph(cell: LSTMCell) -> None:
-    """A detached state has the same values and no history."""
+def test_detach(cell: LSTMCell) -> None:
+    """A detached state has the same values and requires no gradient."""
     state = cell(torch.randn(B, E, dtype=torch.float64), make_state(B, H))
     assert state.h.requires_grad
     assert not any(tensor.requires_grad for tensor in state.detach())

@@ -1,4 +1,4 @@
-"""Every kernel against the reference, on every instruction set that this processor has, and on AMX emulated."""
+"""The C kernels compared with the reference, on all instruction sets of this processor and on emulated AMX."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ LSTMSequence = Callable[[Tensor, Tensor, LSTMState], tuple[Tensor, LSTMState]]
 
 
 @pytest.fixture
-def _threads_as_before() -> Iterator[None]:
+def _restored_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -58,12 +58,12 @@ def draw(T: int, B: int, H: int, dtype: torch.dtype = torch.float32, scale: floa
 
 
 def on(instruction_set: str) -> LSTMSequence:
-    """Return the kernel cpu, held to an instruction set."""
+    """Return the kernel cpu with a fixed instruction set."""
     return lambda gates_x, weight_hh, state: cpu.lstm_sequence(gates_x, weight_hh, state, instruction_set)
 
 
 def run(kernel: LSTMSequence, arguments: Arguments, outputs: str = "hidden h c") -> dict[str, Tensor]:
-    """Return a kernel's outputs and the gradients of random sums over the outputs that are named."""
+    """Return a kernel's outputs, and the gradients of a randomly weighted sum of the named outputs."""
     leaves = [x.clone().requires_grad_() for x in arguments]
     hidden, state = kernel(leaves[0], leaves[1], LSTMState(leaves[2], leaves[3]))
     results = {"hidden": hidden, "h": state.h, "c": state.c}
@@ -79,7 +79,7 @@ def run(kernel: LSTMSequence, arguments: Arguments, outputs: str = "hidden h c")
 
 
 def assert_parity(actual: dict[str, Tensor], expected: dict[str, Tensor], dtype: torch.dtype) -> None:
-    """Fail unless all outputs and gradients agree."""
+    """Fail unless all outputs and gradients agree within the tolerance of the dtype."""
     for name, x in expected.items():
         assert_near(actual[name], x, PARITY[dtype])
 
@@ -89,7 +89,7 @@ def assert_parity(actual: dict[str, Tensor], expected: dict[str, Tensor], dtype:
 @in_both_dtypes
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_parity(shape: tuple[int, int, int], dtype: torch.dtype, instruction_set: str) -> None:
-    """Outputs and every gradient equal the reference's, from a nonzero state, at odd sizes too."""
+    """Outputs and all gradients equal the reference's, with a nonzero initial state, also at odd sizes."""
     arguments = draw(*shape, dtype)
     assert_parity(run(on(instruction_set), arguments), run(reference.lstm_sequence, arguments), dtype)
 
@@ -98,7 +98,7 @@ def test_parity(shape: tuple[int, int, int], dtype: torch.dtype, instruction_set
 @on_every_instruction_set
 @pytest.mark.parametrize(("B", "H"), [(1, 1), (3, 16), (13, 33), (37, 64), (64, 200)])
 def test_bfloat16_products_are_summed_in_float32(B: int, H: int, instruction_set: str) -> None:
-    """With factors that are bfloat16 already, a step's products are as exact as in float32, both ways."""
+    """If the operands are exact in bfloat16, products are as accurate as in float32, forward and backward."""
     gates_x, weight_hh, h, c = draw(1, B, H, torch.bfloat16)
     arguments = (gates_x, weight_hh.bfloat16().float(), h.bfloat16().float(), c)
     actual = run(on(instruction_set), arguments)
@@ -114,7 +114,7 @@ def test_bfloat16_products_are_summed_in_float32(B: int, H: int, instruction_set
 @in_both_dtypes
 @pytest.mark.parametrize("outputs", ["hidden", "h", "c"])
 def test_parity_of_gradients_through_one_output(outputs: str, dtype: torch.dtype, instruction_set: str) -> None:
-    """A loss that sees only the hidden states, or only half of the last state, has the reference's gradients."""
+    """The gradients of a loss that uses only hidden, or only the last h or c, equal the reference's."""
     arguments = draw(5, 3, 33, dtype)
     expected = run(reference.lstm_sequence, arguments, outputs)
     assert_parity(run(on(instruction_set), arguments, outputs), expected, dtype)
@@ -124,7 +124,7 @@ def test_parity_of_gradients_through_one_output(outputs: str, dtype: torch.dtype
 @on_every_instruction_set
 @in_both_dtypes
 def test_parity_of_saturated_gates(dtype: torch.dtype, instruction_set: str) -> None:
-    """Pre-activations of ±100 saturate as the reference's do."""
+    """Pre-activations of ±100 give the reference's outputs and gradients."""
     gates_x, *rest = draw(4, 5, 33, dtype)
     arguments = (100 * gates_x.sign(), *rest)
     actual = run(on(instruction_set), arguments)  # type: ignore[arg-type]
@@ -135,7 +135,7 @@ def test_parity_of_saturated_gates(dtype: torch.dtype, instruction_set: str) -> 
 @on_every_instruction_set
 @in_both_dtypes
 def test_parity_of_non_contiguous_tensors(dtype: torch.dtype, instruction_set: str) -> None:
-    """Transposed inputs, weights, states and gradients give what their contiguous copies give."""
+    """Non-contiguous inputs, weights, states and gradients give the same results as contiguous copies."""
     gates_x, weight_hh, h, c = draw(4, 5, 33, dtype)
 
     def transposed(x: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ def test_parity_of_non_contiguous_tensors(dtype: torch.dtype, instruction_set: s
 @on_every_instruction_set
 @in_both_dtypes
 def test_inference_gives_the_same_bits(dtype: torch.dtype, instruction_set: str) -> None:
-    """Without gradients, where nothing is kept, outputs are bit for bit those of training."""
+    """Without gradients, when no activations are saved, the outputs are bit-identical to those of training."""
     gates_x, weight_hh, h, c = draw(6, 7, 33, dtype)
     kernel = on(instruction_set)
     trained = run(kernel, (gates_x, weight_hh, h, c))
@@ -169,31 +169,31 @@ def test_inference_gives_the_same_bits(dtype: torch.dtype, instruction_set: str)
 
 
 @needs_compiler
-@pytest.mark.usefixtures("_threads_as_before")
+@pytest.mark.usefixtures("_restored_threads")
 @on_every_instruction_set
 @in_both_dtypes
 @pytest.mark.parametrize(("batch_size", "hidden_size"), [(2, 33), (13, 33), (37, 33), (64, 33), (1, 33), (1, 200)])
 def test_threads_give_the_same_bits(
     batch_size: int, hidden_size: int, dtype: torch.dtype, instruction_set: str
 ) -> None:
-    """One thread, two and three compute the same outputs and input gradients, bit for bit, a single row too."""
+    """One, two and three threads give bit-identical outputs and input gradients, also for a single row."""
     results = []
     for num_threads in (1, 2, 3):
         torch.set_num_threads(num_threads)
         results.append(run(on(instruction_set), draw(5, batch_size, hidden_size, dtype)))
-        del results[-1]["grad_weight_hh"]  # torch's own product
+        del results[-1]["grad_weight_hh"]  # a product by torch in bfloat16
     expected = results.pop(0)
     assert [[torch.equal(actual[name], x) for name, x in expected.items()] for actual in results] == [[True] * 6] * 2
 
 
 @needs_compiler
-@pytest.mark.parametrize("hindrance", ["one core", "one thread"])
-def test_a_hindered_team_gives_the_same_bits(hindrance: str) -> None:
-    """Threads that share one row's units end as one thread would, with one core among them or only one of them."""
+@pytest.mark.parametrize("limit", ["one core", "one thread"])
+def test_a_limited_team_gives_the_same_bits(limit: str) -> None:
+    """A team of two for a single row gives the result of one thread, also on one core or if OpenMP gives one thread."""
     script = f"""
 import os, torch
 from test_kernels import cpu, draw, LSTMState
-if {hindrance == "one core"} and hasattr(os, "sched_setaffinity"):
+if {limit == "one core"} and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
 gates_x, weight_hh, h, c = draw(600, 1, 200)
 results = []
@@ -204,7 +204,7 @@ for num_threads in (1, 2):
 print([torch.equal(x, y) for x, y in zip(*results)])
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    if hindrance == "one thread":
+    if limit == "one thread":
         environment["OMP_THREAD_LIMIT"] = "1"
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=100
@@ -215,8 +215,8 @@ print([torch.equal(x, y) for x, y in zip(*results)])
 @needs_compiler
 @on_every_instruction_set
 @in_both_dtypes
-def test_carried_pieces_equal_one_pass(dtype: torch.dtype, instruction_set: str) -> None:
-    """A sequence run in two pieces, the state carried, ends as in one pass, but for the rounding of h."""
+def test_chunks_with_carried_state_equal_one_pass(dtype: torch.dtype, instruction_set: str) -> None:
+    """A sequence in two chunks with carried state is bit-identical to one pass."""
     gates_x, weight_hh, h, c = draw(8, 3, 33, dtype)
     kernel = on(instruction_set)
     hidden, after = kernel(gates_x, weight_hh, LSTMState(h, c))
@@ -230,8 +230,8 @@ def test_carried_pieces_equal_one_pass(dtype: torch.dtype, instruction_set: str)
 @needs_compiler
 @on_every_instruction_set
 @in_both_dtypes
-def test_arguments_are_untouched(dtype: torch.dtype, instruction_set: str) -> None:
-    """Forward and backward leave the caller's gates, weights and state as they were."""
+def test_arguments_are_not_modified(dtype: torch.dtype, instruction_set: str) -> None:
+    """Forward and backward do not modify the caller's input projection, weights and state."""
     arguments = draw(4, 5, 33, dtype)
     leaves = [x.clone().requires_grad_() for x in arguments]
     hidden, _ = on(instruction_set)(leaves[0], leaves[1], LSTMState(leaves[2], leaves[3]))
@@ -245,11 +245,11 @@ def test_arguments_are_untouched(dtype: torch.dtype, instruction_set: str) -> No
 @needs_compiler
 @on_every_instruction_set
 @in_both_dtypes
-@pytest.mark.parametrize("place", ["gates_x", "h", "c"])
-def test_nan_stays_in_its_row(place: str, dtype: torch.dtype, instruction_set: str) -> None:
-    """A NaN spreads through the outputs and gradients of its own row of the batch, and no other."""
+@pytest.mark.parametrize("argument", ["gates_x", "h", "c"])
+def test_nan_stays_in_its_row(argument: str, dtype: torch.dtype, instruction_set: str) -> None:
+    """A NaN propagates to the outputs and gradients of its own row of the batch, and to no other row."""
     gates_x, weight_hh, h, c = draw(3, 8, 33, dtype)
-    {"gates_x": gates_x[0], "h": h, "c": c}[place][5, 2] = float("nan")
+    {"gates_x": gates_x[0], "h": h, "c": c}[argument][5, 2] = float("nan")
     results = run(on(instruction_set), (gates_x, weight_hh, h, c))
     nan_rows = results["hidden"][-1].isnan().any(dim=1)
     assert nan_rows.tolist() == [row == 5 for row in range(8)]
@@ -261,13 +261,13 @@ def test_nan_stays_in_its_row(place: str, dtype: torch.dtype, instruction_set: s
 @on_every_instruction_set
 @pytest.mark.parametrize(("activation", "bound"), [("sigmoid", SIGMOID), ("tanh", TANH)])
 def test_activations_are_within_their_bounds(activation: str, bound: float, instruction_set: str) -> None:
-    """σ and tanh keep their error bounds over the whole range, saturate at ±inf, and keep NaN."""
+    """σ and tanh stay within their error bounds over the whole range, saturate at ±inf, and propagate NaN."""
     dense = torch.linspace(-30, 30, 200_001)
     powers = torch.logspace(-44, 38, 2_001)
     special = torch.tensor([float("inf"), -float("inf"), 0.0, -0.0])
     x = torch.cat([dense, powers, -powers, special, torch.tensor([float("nan")])])
     gates = torch.zeros(1, len(x), 4)
-    # c' = f c + i g with only one gate at work: f = σ(x) on c = 1, or g = tanh(x) let through by i = 1
+    # c' = f c + i g with one variable gate: f = σ(x) with c = 1 and g = 0, or g = tanh(x) with c = 0 and i = 1
     if activation == "sigmoid":
         gates[0, :, 1] = x
     else:
@@ -280,7 +280,7 @@ def test_activations_are_within_their_bounds(activation: str, bound: float, inst
 
 
 def test_reference_passes_gradcheck() -> None:
-    """The reference's gradients, in float64, equal finite differences."""
+    """The reference's gradients equal finite differences in float64."""
     leaves = [x.double().requires_grad_() for x in draw(3, 2, 3)]
 
     def outputs(gates_x: Tensor, weight_hh: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
@@ -293,31 +293,31 @@ def test_reference_passes_gradcheck() -> None:
 @needs_compiler
 @on_every_instruction_set
 @in_both_dtypes
-def test_lookup_equals_its_rows_written_out(dtype: torch.dtype, instruction_set: str) -> None:
-    """Gates read from a table have, bit for bit, the outputs of the same gates written out, and their gradients."""
+def test_lookup_equals_materialized_rows(dtype: torch.dtype, instruction_set: str) -> None:
+    """A lookup gives bit-identical outputs to the same input projection materialized, and equal gradients."""
     T, B, H = 5, 7, 33
     rows, *arguments = draw(3, 4, H, dtype)
     table, ids = rows.flatten(0, 1), torch.randint(12, (B, T)).T  # not contiguous
 
-    def looking_up(rows: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def from_lookup(rows: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         return cpu.lstm_sequence(Lookup(rows, ids), weight_hh, state, instruction_set)
 
-    def writing_out(rows: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        return cpu.lstm_sequence(Lookup(rows, ids).write_out(), weight_hh, state, instruction_set)
+    def from_materialized(rows: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        return cpu.lstm_sequence(Lookup(rows, ids).materialize(), weight_hh, state, instruction_set)
 
     state = (torch.randn(B, H).tanh(), torch.randn(B, H))
-    actual, expected = (run(kernel, (table, arguments[0], *state)) for kernel in (looking_up, writing_out))
-    assert_near(actual.pop("grad_gates_x"), expected.pop("grad_gates_x"), PARITY[dtype])  # torch's own sums
+    actual, expected = (run(kernel, (table, arguments[0], *state)) for kernel in (from_lookup, from_materialized))
+    assert_near(actual.pop("grad_gates_x"), expected.pop("grad_gates_x"), PARITY[dtype])  # torch sums the latter
     assert [name for name, x in expected.items() if not torch.equal(actual[name], x)] == []
 
 
 @needs_compiler
 @in_both_dtypes
 def test_lookup_sums_gradients_in_float32(dtype: torch.dtype) -> None:
-    """The gradient of a table's row is the sum over its places, rounded once, for rows met often, once and never."""
+    """The gradient of a row is the sum over its positions, rounded once, for rows used often, seldom and never."""
     torch.manual_seed(0)
     ids = torch.cat([torch.zeros(3000, dtype=torch.int64), torch.randint(1, 8, (1000,))]).reshape(50, 80)
-    grad = torch.rand(50, 80, 129).to(dtype)  # one column more than whole vectors
+    grad = torch.rand(50, 80, 129).to(dtype)  # 129 columns: one more than whole vectors
     actual = lookup.sum_rows(grad, ids, 9)
     expected = torch.zeros(9, 129, dtype=torch.float64).index_add_(0, ids.flatten(), grad.flatten(0, 1).double())
     assert_near(actual.double(), expected, LOOKUP[dtype])
@@ -335,8 +335,8 @@ def test_lookup_sums_gradients_in_float32(dtype: torch.dtype) -> None:
     ],
     ids=["too large", "negative", "int32", "empty", "flat"],
 )
-def test_unfit_ids_are_refused(ids: Tensor, message: str) -> None:
-    """Ids of another dtype or shape, or without a row, are named before a row is read."""
+def test_invalid_ids_are_refused(ids: Tensor, message: str) -> None:
+    """Ids of a wrong dtype or shape, or out of range, raise an error before any row is read."""
     state = LSTMState(torch.zeros(3, 4), torch.zeros(3, 4))
     with pytest.raises(InputError, match=message):
         cpu.lstm_sequence(Lookup(torch.zeros(5, 16), ids), torch.zeros(16, 4), state)
@@ -345,10 +345,10 @@ def test_unfit_ids_are_refused(ids: Tensor, message: str) -> None:
 @needs_compiler
 @on_every_instruction_set
 @pytest.mark.parametrize("shape", [(1, 4, 1), (300, 132, 33), (256, 20, 64), (1000, 37, 200)], ids=str)
-def test_products_over_all_places(
+def test_products_over_all_positions(
     shape: tuple[int, int, int], instruction_set: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The product that makes a weight's gradient is right at odd sizes, transposed views included."""
+    """The product for a weight gradient is correct at odd sizes, also for transposed views."""
     monkeypatch.setattr(native, "fastest_instruction_set", lambda: instruction_set)
     torch.manual_seed(0)
     N, G, E = shape
@@ -372,8 +372,8 @@ def test_projection_equals_linear() -> None:
 
 
 @needs_compiler
-def test_projection_does_without_bfloat16_in_onednn() -> None:
-    """On a processor whose bfloat16 oneDNN does not take, a projection is still W x + b, and has gradients."""
+def test_projection_without_bfloat16_in_onednn() -> None:
+    """If oneDNN does not support bfloat16 on the processor, a projection is still W x + b, with gradients."""
     script = """
 import torch
 from charlm.lstm.kernels.projection import project
@@ -390,7 +390,7 @@ print((y - torch.nn.functional.linear(x, weight, bias)).abs().max().item() < 0.1
 @needs_compiler
 @pytest.mark.parametrize("is_bf16", [False, True], ids=["fp32", "bf16"])
 def test_auto_takes_the_fast_kernel(is_bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model built with ``auto`` runs its layers forward and backward in the C kernels."""
+    """A model with kernel ``auto`` computes the forward and backward pass of its layers in the C kernels."""
     called = []
     call = cpu.call
     monkeypatch.setattr(cpu, "call", lambda name, **arguments: (called.append(name), call(name, **arguments)))
@@ -405,8 +405,8 @@ def test_auto_takes_the_fast_kernel(is_bf16: bool, monkeypatch: pytest.MonkeyPat
 
 @needs_compiler
 @pytest.mark.parametrize("is_bf16", [False, True], ids=["fp32", "bf16"])
-def test_models_agree_whatever_the_kernel(is_bf16: bool) -> None:
-    """The whole model has the same logits and weight gradients with the kernel cpu and the reference."""
+def test_models_agree_with_either_kernel(is_bf16: bool) -> None:
+    """The whole model has the same logits and weight gradients with the kernels cpu and reference."""
     results = []
     for kernel in ("cpu", "reference"):
         torch.manual_seed(0)
@@ -420,7 +420,7 @@ def test_models_agree_whatever_the_kernel(is_bf16: bool) -> None:
 
 
 def test_auto_falls_back_in_float64_with_a_reason() -> None:
-    """A float64 model runs on the reference, and the kernel's note says why."""
+    """A float64 model uses the reference, and the kernel's note gives the reason."""
     kernel = choose_kernel("auto", "cpu", torch.float64)
     assert kernel.name == "reference"
     assert "float64" in kernel.note
@@ -428,7 +428,7 @@ def test_auto_falls_back_in_float64_with_a_reason() -> None:
 
 @pytest.mark.parametrize("name", ["cpu", "fast"])
 def test_a_named_kernel_never_falls_back(name: str) -> None:
-    """A kernel that is named and cannot run, or does not exist, is an error that names the others."""
+    """A named kernel that cannot run or does not exist raises an error that names the alternatives."""
     with pytest.raises(InputError, match="reference"):
         choose_kernel(name, "cpu", torch.float64)
 
@@ -444,8 +444,8 @@ def test_a_named_kernel_never_falls_back(name: str) -> None:
         (0, torch.zeros(0, 3, 16), "expected shapes"),
     ],
 )
-def test_unfit_tensors_are_refused(position: int, bad: Tensor, message: str) -> None:
-    """Tensors of another dtype, device or shape are named before any pointer is followed."""
+def test_invalid_tensors_are_refused(position: int, bad: Tensor, message: str) -> None:
+    """Tensors of a wrong dtype, device or shape raise an error before the C code is called."""
     arguments = [torch.zeros(2, 3, 16), torch.zeros(16, 4), torch.zeros(3, 4), torch.zeros(3, 4)]
     arguments[position] = bad
     with pytest.raises(InputError, match=message):

@@ -1,29 +1,29 @@
-"""Stacks of layers: torch's own stack, carried pieces, dropout, and stepping against whole sequences."""
+"""Stacks of layers: equality with torch.nn.LSTM, carried state, dropout, and stepping against whole sequences."""
 
 import pytest
 import torch
 from torch import nn
 
 from charlm.lstm import LSTM
-from charlm.lstm.layers import drop_locked
+from charlm.lstm.layers import apply_locked_dropout
 
 T, B, E, H = 9, 2, 5, 6
 
 
 def make_stack(num_layers: int, dropout: float = 0.0) -> LSTM:
-    """Return a stack in float64, which only the reference kernel takes."""
+    """Return a float64 stack; only the reference kernel supports float64."""
     torch.manual_seed(1)
     return LSTM(E, H, num_layers, dropout, kernel="reference").double()
 
 
 def run(stack: LSTM, x: torch.Tensor, states: tuple | None = None) -> tuple:
-    """Return what a stack makes of inputs (T, B, E)."""
+    """Return hidden states and last states of a stack for inputs (T, B, E)."""
     return stack(stack.cells[0].project(x), states or stack.initial_state(B))
 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3, 4])
 def test_equals_torch(num_layers: int) -> None:
-    """A stack equals torch.nn.LSTM of as many layers with the same weights."""
+    """A stack equals torch.nn.LSTM with the same number of layers and the same weights."""
     stack = make_stack(num_layers)
     theirs = nn.LSTM(E, H, num_layers).double()
     with torch.no_grad():
@@ -41,8 +41,8 @@ def test_equals_torch(num_layers: int) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 4, 8])
-def test_pieces_equal_one_pass(cut: int) -> None:
-    """Two pieces with the state carried equal one pass, and the carried state is left alone."""
+def test_chunks_with_carried_state_equal_one_pass(cut: int) -> None:
+    """A sequence in two chunks with carried state equals one pass, and the carried state is not modified."""
     stack = make_stack(2)
     x = torch.randn(T, B, E, dtype=torch.float64)
     whole, _ = run(stack, x)
@@ -54,7 +54,7 @@ def test_pieces_equal_one_pass(cut: int) -> None:
 
 
 def test_stepping_equals_a_sequence() -> None:
-    """Stepping the cells one character at a time equals the sequence."""
+    """Stepping all layers one position at a time equals the whole sequence."""
     stack = make_stack(3)
     x = torch.randn(T, B, E, dtype=torch.float64)
     whole, _ = run(stack, x)
@@ -65,9 +65,9 @@ def test_stepping_equals_a_sequence() -> None:
 
 
 def test_dropout_is_locked_in_time() -> None:
-    """The same features are dropped at every step, and those that stay keep the mean."""
+    """The same features are dropped at every step, and the scaling of the others keeps the mean."""
     torch.manual_seed(1)
-    dropped = drop_locked(torch.ones(T, 50, 40), 0.25)
+    dropped = apply_locked_dropout(torch.ones(T, 50, 40), 0.25)
     assert torch.equal(dropped, dropped[:1].expand_as(dropped))
     assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
     assert dropped.mean().item() == pytest.approx(1, abs=0.05)
@@ -75,7 +75,7 @@ def test_dropout_is_locked_in_time() -> None:
 
 
 def test_dropout_after_every_layer_in_training_only() -> None:
-    """Training drops features after the last layer and below it; evaluation drops none."""
+    """Dropout applies to the output of every layer in training, and is off in evaluation."""
     stack = make_stack(2, dropout=0.5)
     x = torch.randn(T, B, E, dtype=torch.float64)
     plain, plain_states = run(stack.eval(), x)
@@ -83,12 +83,12 @@ def test_dropout_after_every_layer_in_training_only() -> None:
     torch.manual_seed(3)
     hidden, states = run(stack.train(), x)
     assert (hidden == 0).all(dim=0).any()
-    assert torch.equal(states[0].h, plain_states[0].h)  # what the lower layer remembers is never dropped
-    assert not torch.equal(states[1].h, plain_states[1].h)  # what it passes on is
+    assert torch.equal(states[0].h, plain_states[0].h)  # the state of the lower layer has no dropout
+    assert not torch.equal(states[1].h, plain_states[1].h)  # its output, the upper layer's input, has
 
 
-def test_weights_have_the_same_keys_whatever_the_kernel() -> None:
-    """A state dict made with one kernel loads with the other."""
+def test_state_dict_keys_do_not_depend_on_the_kernel() -> None:
+    """A state dict saved with one kernel can be loaded with the other."""
     keys = [f"cells.{depth}.{name}" for depth in range(2) for name in ("weight_ih", "weight_hh", "bias")]
     assert list(LSTM(E, H, 2, kernel="reference").state_dict()) == keys
     assert list(LSTM(E, H, 2, kernel="auto").state_dict()) == keys

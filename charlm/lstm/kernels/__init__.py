@@ -1,10 +1,10 @@
-"""Whole sequences through one LSTM layer, each kernel behind the same seam.
+"""Kernels: one LSTM layer over whole sequences. All kernels have the same interface.
 
     lstm_sequence(gates_x, weight_hh, state) -> (hidden, state)
 
-Dimensions: T time, B batch, H hidden width. ``gates_x`` (T, B, 4H) is the input's share of the gates, or a ``Lookup``
-that stands for it, and its dtype is that of the recurrent products; ``weight_hh`` is (4H, H); the state's tensors are
-(B, H) and keep their dtype; ``hidden`` (T, B, H) has the dtype of ``gates_x``. No kernel changes its arguments.
+Dimensions: T time, B batch, H hidden width. ``gates_x`` (T, B, 4H) is the input projection W x + b, or a ``Lookup`` of
+it; the recurrent products are computed in its dtype. ``weight_hh`` is (4H, H). The state's tensors are (B, H) and keep
+their dtype. ``hidden`` (T, B, H) has the dtype of ``gates_x``. No kernel changes its arguments.
 """
 
 import functools
@@ -22,22 +22,22 @@ from charlm.lstm.kernels.lookup import Lookup
 
 
 class LSTMKernel(Protocol):
-    """The signature that every kernel has."""
+    """The signature of every kernel."""
 
     def __call__(self, gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        """Run T steps from ``state``; return hidden (T, B, H) and the state after the last step."""
+        """Compute T steps from ``state``; return hidden (T, B, H) and the state after the last step."""
         ...
 
 
 class Kernel(NamedTuple):
-    """A kernel that runs here.
+    """A kernel that can run on this machine.
 
     Attributes:
-        name: what a configuration calls it.
-        note: how it runs, or why no faster one does, in a few words.
-        is_bf16_fast: whether it gains by bfloat16 products on this device.
-        lstm_sequence: the kernel.
-        project: W x + b for all steps at once, given x (T, B, E), W (G, E) and b (G,).
+        name: its name in a configuration.
+        note: its instruction set, or the reason why no faster kernel was chosen.
+        is_bf16_fast: whether bfloat16 products are faster than float32 on this device.
+        lstm_sequence: the recurrence over a whole sequence.
+        project: the projection W x + b of all steps at once, given x (T, B, E), W (G, E) and b (G,).
     """
 
     name: str
@@ -48,31 +48,31 @@ class Kernel(NamedTuple):
 
 
 KERNEL_NAMES = ("cpu", "reference")
-"""Every kernel, the fastest first."""
+"""All kernels, from fastest to slowest."""
 
 
 @functools.cache
 def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Kernel:
-    """Return the kernel of a name; ``auto`` takes the fastest that this machine, device and dtype have.
+    """Return a kernel by name; ``auto`` selects the fastest kernel that supports this machine, device and dtype.
 
-    The first choice of ``cpu`` or ``auto`` may take the seconds in which its C sources are compiled.
+    The first call with ``cpu`` or ``auto`` may compile the C sources, which takes some seconds.
 
     Args:
         name: ``auto`` or one of ``KERNEL_NAMES``.
-        device: where the weights are.
-        dtype: of the weights.
+        device: device of the weights.
+        dtype: dtype of the weights.
 
     Raises:
-        InputError: there is no such kernel, or it is named and cannot run here.
+        InputError: no kernel has this name, or the named kernel cannot run here.
     """
     if name not in ("auto", *KERNEL_NAMES):
-        raise InputError(f"kernel {name!r}: there is no such kernel; use one of auto, {', '.join(KERNEL_NAMES)}.")
+        raise InputError(f"kernel {name!r}: no kernel has this name; use one of auto, {', '.join(KERNEL_NAMES)}.")
     device = torch.device(device)
     if name == "reference":
         return _reference("as chosen", device)
     reason = None
     if device.type != "cpu" or dtype != torch.float32:
-        reason = f"the kernel cpu takes float32 weights on the CPU, not {str(dtype).removeprefix('torch.')} on {device}"
+        reason = f"the kernel cpu needs float32 weights on the CPU, got {str(dtype).removeprefix('torch.')} on {device}"
     else:
         try:
             chosen = native.fastest_instruction_set()

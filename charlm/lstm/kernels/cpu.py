@@ -1,4 +1,4 @@
-"""The C kernels on the CPU, behind the seam.
+"""The kernel ``cpu``: the C kernels, with a backward pass of their own.
 
 Dimensions: T time, B batch, H hidden width.
 """
@@ -17,29 +17,29 @@ from charlm.lstm.kernels.lookup import Lookup, sum_rows
 from charlm.lstm.kernels.projection import multiply_transposed
 
 DTYPES = {"gates_x": (torch.float32, torch.bfloat16), "ids": (torch.int64,)}
-"""What the kernels take; the rest is float32."""
+"""Supported dtypes by argument; all other arguments must be float32."""
 
 
 def lstm_sequence(
     gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState, instruction_set: str | None = None
 ) -> tuple[Tensor, LSTMState]:
-    """Run T steps with the fastest instructions that the processor has.
+    """Compute T steps with the fastest instruction set of the processor.
 
-    Sums, cell state and the state after the last step are float32; with bfloat16 gates, the factors of the
-    recurrent products are rounded to bfloat16, and so is what is kept for the backward pass.
+    Accumulation, the cell state and the state after the last step are float32. If ``gates_x`` is bfloat16, the operands
+    of the recurrent products and the activations saved for the backward pass are rounded to bfloat16.
 
     Args:
-        gates_x: the input's share of the gates, (T, B, 4H), float32 or bfloat16, T and B at least 1; the rows of a
-            lookup are read where they lie.
+        gates_x: input projection, (T, B, 4H), float32 or bfloat16, T and B at least 1; or a lookup, whose table rows
+            are read without a copy.
         weight_hh: recurrent weights, (4H, H), float32.
         state: h and c before the first step, each (B, H), float32; not modified.
-        instruction_set: one of ``native.available_instruction_sets()``; None for the fastest.
+        instruction_set: one of ``native.available_instruction_sets()``; None for the fastest one.
 
     Returns:
         hidden (T, B, H) in the dtype of ``gates_x``, and the state after the last step, float32.
 
     Raises:
-        InputError: a tensor of another dtype, device or shape than these, or an id that is no row of its table.
+        InputError: a tensor has another dtype, device or shape, or an id is out of the table's range.
     """
     rows, ids = gates_x if isinstance(gates_x, Lookup) else (gates_x, None)
     check_arguments(rows, ids, weight_hh, state)
@@ -47,13 +47,13 @@ def lstm_sequence(
     if torch.is_grad_enabled() and any(x.requires_grad for x in (rows, weight_hh, *state)):
         hidden, h, c = SequenceFunction.apply(rows, ids, weight_hh, *state, chosen)  # type: ignore[no-untyped-call]
     else:
-        with_first, h, c = run_forward(rows, ids, weight_hh, state, chosen, keeps=False)
-        hidden = with_first[1:]
+        hidden, h, c = run_forward(rows, ids, weight_hh, state, chosen, needs_backward=False)
+        hidden = hidden[1:]
     return hidden, LSTMState(h, c)
 
 
 def check_arguments(rows: Tensor, ids: Tensor | None, weight_hh: Tensor, state: LSTMState) -> None:
-    """Raise InputError unless the kernels can take these tensors: gates_x itself, or a table's rows and their ids."""
+    """Raise InputError if the kernels do not support these tensors: gates_x, or a table's rows with ids."""
     tensors = {"gates_x": rows, "weight_hh": weight_hh, "h": state.h, "c": state.c}
     if ids is not None:
         tensors["ids"] = ids
@@ -62,7 +62,7 @@ def check_arguments(rows: Tensor, ids: Tensor | None, weight_hh: Tensor, state: 
         if x.device.type != "cpu" or x.dtype not in dtypes:
             allowed = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
             raise InputError(
-                f"kernel cpu: {name} must be {allowed} on the CPU, got {x.dtype} on {x.device}; use reference"
+                f"kernel cpu: {name} must be {allowed} on the CPU, got {x.dtype} on {x.device}; use kernel reference"
             )
     steps = rows.shape[:-1] if ids is None else ids.shape  # (T, B)
     hidden_size, batch_size = weight_hh.shape[-1], steps[-1] if len(steps) == 2 else 0
@@ -82,7 +82,7 @@ def check_arguments(rows: Tensor, ids: Tensor | None, weight_hh: Tensor, state: 
 
 
 def call(name: str, **arguments: Tensor | int | None) -> None:
-    """Call a C function with the fields of ``native.Sequence``; None stands for the null pointer."""
+    """Call a C function with the fields of ``native.Sequence``; None becomes the null pointer."""
     sequence = native.Sequence(num_threads=torch.get_num_threads())
     for field, value in arguments.items():
         setattr(sequence, field, value.data_ptr() if isinstance(value, Tensor) else value)
@@ -91,19 +91,20 @@ def call(name: str, **arguments: Tensor | int | None) -> None:
 
 
 def run_forward(
-    rows: Tensor, ids: Tensor | None, weight_hh: Tensor, state: LSTMState, instruction_set: str, keeps: bool
+    rows: Tensor, ids: Tensor | None, weight_hh: Tensor, state: LSTMState, instruction_set: str, needs_backward: bool
 ) -> tuple[Tensor, ...]:
-    """Return h before and after every step (T + 1, B, H), h and c after the last, and gates and cells if it keeps.
+    """Compute all steps; return hidden, the last h and c (B, H), and with ``needs_backward`` also gates and cells.
 
-    The gates are (T, B, 4H), after their activations, and the cells (T + 1, B, H), before and after every step.
+    hidden and cells (T + 1, B, H) are h and c before the first step and after every step. gates (T, B, 4H) are i, f,
+    g, o after the activation functions.
     """
     (T, B), H = rows.shape[:-1] if ids is None else ids.shape, weight_hh.shape[1]
     rows, weight_hh = rows.contiguous(), weight_hh.contiguous()
     h_first, c_first = state.h.contiguous(), state.c.contiguous()
     h_last, c_last = torch.empty_like(h_first), torch.empty_like(c_first)
     hidden = rows.new_empty(T + 1, B, H)
-    gates = rows.new_empty(T, B, 4 * H) if keeps else None
-    cells = torch.empty_like(hidden) if keeps else None
+    gates = rows.new_empty(T, B, 4 * H) if needs_backward else None
+    cells = torch.empty_like(hidden) if needs_backward else None
     call(
         f"lstm_forward_{instruction_set}",
         T=T, B=B, H=H, is_bf16=rows.dtype == torch.bfloat16,
@@ -115,7 +116,7 @@ def run_forward(
 
 
 class SequenceFunction(torch.autograd.Function):
-    """Whole sequences with a backward written by hand."""
+    """The recurrence over whole sequences, with a hand-written backward pass."""
 
     @staticmethod
     def forward(
@@ -127,9 +128,9 @@ class SequenceFunction(torch.autograd.Function):
         c: Tensor,
         instruction_set: str,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return hidden (T, B, H) and the state after the last step; keep the activated gates and the cells."""
-        hidden, h, c, *kept = run_forward(rows, ids, weight_hh, LSTMState(h, c), instruction_set, keeps=True)
-        ctx.save_for_backward(ids, weight_hh, hidden, *kept)
+        """Return hidden (T, B, H) and the state after the last step; save the gates and the cell states."""
+        hidden, h, c, *saved = run_forward(rows, ids, weight_hh, LSTMState(h, c), instruction_set, needs_backward=True)
+        ctx.save_for_backward(ids, weight_hh, hidden, *saved)
         ctx.num_rows = len(rows)
         ctx.instruction_set = instruction_set
         ctx.set_materialize_grads(False)
@@ -140,7 +141,7 @@ class SequenceFunction(torch.autograd.Function):
     def backward(
         ctx: Any, grad_hidden: Tensor | None, grad_h: Tensor | None, grad_c: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        """Return the gradients of forward's tensors; U's is one product over all steps."""
+        """Return the gradients of the inputs; that of weight_hh is a single product over all steps."""
         ids, weight_hh, hidden, gates, cells = ctx.saved_tensors
         T, B, H = gates.shape[0], gates.shape[1], weight_hh.shape[1]
         grads = [None if grad is None else grad.contiguous() for grad in (grad_hidden, grad_h, grad_c)]

@@ -1,6 +1,6 @@
-"""The first layer's gates, when its input is a character: rows of a table by their numbers.
+"""The input projection of the first layer as a table lookup by character id.
 
-Dimensions: T time, B batch, V rows of the table, G columns (four gates of every hidden unit).
+Dimensions: T time, B batch, V rows of the table, G = 4H columns.
 """
 
 import ctypes
@@ -14,25 +14,25 @@ from charlm.lstm.kernels import native
 
 
 class Lookup(NamedTuple):
-    """The input's share of the gates, (T, B, G), as the rows of a table that it consists of.
+    """An input projection (T, B, G) that is not materialized: a table and the row index of each position.
 
     Attributes:
-        table: W x + b of every character x, (V, G).
-        ids: the characters, (T, B), int64 in 0..V-1.
+        table: W x + b for the embedding x of every character, (V, G).
+        ids: character ids, (T, B), int64 in 0..V-1.
     """
 
     table: Tensor
     ids: Tensor
 
-    def write_out(self) -> Tensor:
+    def materialize(self) -> Tensor:
         """Return ``table[ids]``, (T, B, G)."""
         return F.embedding(self.ids, self.table)
 
 
 def sum_rows(grad: Tensor, ids: Tensor, num_rows: int) -> Tensor:
-    """Return the gradient of a table (V, G): the sums of grad (T, B, G) over the places of each row.
+    """Return the gradient of a table, (V, G): the rows of grad (T, B, G) summed by id (scatter-add).
 
-    It is summed in float32 and rounded once to the dtype of ``grad``. It must run where the kernel cpu does.
+    Sums are float32, rounded once to the dtype of ``grad``. Needs the C library, as the kernel cpu does.
     """
     ids, grad = ids.contiguous(), grad.contiguous()
     sums = torch.zeros(num_rows, grad.shape[-1])

@@ -1,8 +1,8 @@
-"""Builds the C kernels with the compiler of this machine, once, and loads them.
+"""Builds the C kernels once with the compiler of this machine, and loads them.
 
-The library is kept in the cache directory under a name that changes with the sources, the compiler and the flags. It
-holds one compilation of the kernels for each instruction set of the architecture that the compiler knows; which of them
-run is asked of the processor every time, so that a library built on another machine never meets an illegal instruction.
+The library is stored in the cache directory. Its file name contains a hash of the sources, the compiler and the flags.
+The library contains the kernels compiled for each instruction set of the architecture that the compiler supports. The
+processor is checked at run time, so that a library that was built on another machine executes no illegal instruction.
 """
 
 import ctypes
@@ -24,13 +24,13 @@ from charlm.system.files import create_atomically
 SOURCES = Path(__file__).parent / "csrc"
 
 KERNEL_SOURCES = ("forward.c", "backward.c", "lookup.c", "gradient.c")
-"""Compiled once for each instruction set; the rest is included by them or compiled once."""
+"""Compiled once for each instruction set. The headers are included by these; processor.c is compiled only once."""
 
 X86_AVX2 = ("-mavx2", "-mfma")
 X86_AVX512 = (*X86_AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mprefer-vector-width=512")
 
 INSTRUCTION_SETS: dict[str, tuple[str, ...]] = {"portable": ()}
-"""The compiler flags of each instruction set of this architecture, the fastest first."""
+"""The compiler flags of each instruction set of this architecture, from fastest to slowest."""
 if platform.machine() in {"x86_64", "AMD64"}:
     INSTRUCTION_SETS = {
         "amx": (*X86_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"),
@@ -41,19 +41,19 @@ if platform.machine() in {"x86_64", "AMD64"}:
     }
 
 FAST_BF16 = frozenset({"amx", "avx512_bf16"})
-"""The instruction sets that multiply bfloat16."""
+"""The instruction sets with bfloat16 multiplication."""
 
-# Contraction into multiply-adds changes the last bit, never the meaning; nothing else of "fast math" is safe for NaN.
+# Contraction into fused multiply-adds changes only the rounding. The other "fast math" flags break NaN.
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fPIC")
 THREADS = ("-fopenmp",)
 
 
 class BuildError(CharlmError):
-    """The kernels cannot be built here; the message says why and what to install, in one line."""
+    """The kernels cannot be built on this machine; the message gives the reason in one line."""
 
 
 class Sequence(ctypes.Structure):
-    """The arguments of the kernels; csrc/lstm.h says what each one holds, in this order."""
+    """The arguments of the kernels; csrc/lstm.h describes them in the same order."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("T", "B", "H", "num_threads", "is_bf16")),
@@ -65,24 +65,24 @@ class Sequence(ctypes.Structure):
 
 
 def find_compiler() -> list[str]:
-    """Return the command of the C compiler: ``$CC``, else the first of cc, gcc and clang.
+    """Return the command of the C compiler: ``$CC`` if it is set, else the first of cc, gcc and clang that exists.
 
     Raises:
-        BuildError: there is none.
+        BuildError: no compiler was found.
     """
     chosen = os.environ.get("CC")
     for command in [shlex.split(chosen)] if chosen else [["cc"], ["gcc"], ["clang"]]:
         if command and shutil.which(command[0]):
             return command
-    missing = f"the C compiler {chosen!r} that CC names was not found" if chosen else "no C compiler was found"
+    missing = f"the C compiler {chosen!r}, set by CC, was not found" if chosen else "no C compiler was found"
     raise BuildError(f"{missing}; install gcc or clang")
 
 
 def run(command: Arguments[str]) -> str:
-    """Run a compiler's command and return what it printed.
+    """Run a compiler command and return its output.
 
     Raises:
-        BuildError: it failed; the message quotes its first error.
+        BuildError: the command failed; the message quotes its first error.
     """
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)  # noqa: S603
@@ -96,7 +96,7 @@ def run(command: Arguments[str]) -> str:
 
 
 def cached_library(compiler: Arguments[str], sources: Path) -> Path:
-    """Return where the library of these sources, this compiler and these flags is kept."""
+    """Return the path of the library for these sources, this compiler and these flags."""
     identity = hashlib.sha256(run([*compiler, "--version"]).encode())
     identity.update(repr((list(compiler), FLAGS, THREADS, INSTRUCTION_SETS, platform.machine())).encode())
     for source in sorted(sources.iterdir()):
@@ -107,7 +107,7 @@ def cached_library(compiler: Arguments[str], sources: Path) -> Path:
 def compile_library(compiler: Arguments[str], sources: Path, output: Path) -> None:
     """Compile the kernels once for each instruction set and link them into ``output``.
 
-    Another process sees all of the library or nothing, and may build it at the same time.
+    Other processes never see a partial library. They may build the same library at the same time.
 
     Raises:
         BuildError: the compiler fails.
@@ -116,14 +116,15 @@ def compile_library(compiler: Arguments[str], sources: Path, output: Path) -> No
     with create_atomically(output) as library:
         try:
             compile_objects([*compiler, *FLAGS, *THREADS], sources, library)
-        except BuildError:  # some compilers come without OpenMP; the kernels then run on one thread
+        except BuildError:  # some compilers lack OpenMP; then the kernels run on one thread
             compile_objects([*compiler, *FLAGS], sources, library)
 
 
 def compile_objects(command: Arguments[str], sources: Path, library: Path) -> None:
-    """Compile and link with one command and its flags, several compilers at a time.
+    """Compile in parallel and link, with one compiler command and its flags.
 
-    The objects go beside the library. An instruction set whose flags an older compiler does not know is left out.
+    The object files are written to the library's directory. An instruction set is left out if the compiler does not
+    support its flags.
     """
     objects = [str(library.parent / "processor.o")]
     commands = [[*command, "-c", str(sources / "processor.c"), "-o", objects[0]]]
@@ -139,7 +140,7 @@ def compile_objects(command: Arguments[str], sources: Path, library: Path) -> No
 
 
 def accepts(command: Arguments[str]) -> bool:
-    """Return whether a compiler knows its flags, by an empty source."""
+    """Return whether the compiler accepts its flags, by preprocessing an empty file."""
     try:
         run([*command, "-E", "-x", "c", os.devnull])
     except BuildError:
@@ -149,20 +150,20 @@ def accepts(command: Arguments[str]) -> bool:
 
 @functools.cache
 def fastest_instruction_set() -> str:
-    """Return the fastest instruction set of this processor; builds the kernels.
+    """Return the fastest instruction set of this processor; builds the kernels if necessary.
 
     Raises:
-        BuildError: they cannot be built or loaded here.
+        BuildError: the kernels cannot be built or loaded.
     """
     return available_instruction_sets()[0]
 
 
 @functools.cache
 def load_library() -> ctypes.CDLL:
-    """Return the kernels, built first where the cache has none for this compiler and these sources.
+    """Return the library of the kernels; builds it if the cache has none for this compiler and these sources.
 
     Raises:
-        BuildError: they cannot be built or loaded here.
+        BuildError: the kernels cannot be built or loaded.
     """
     try:
         compiler = find_compiler()
@@ -171,14 +172,14 @@ def load_library() -> ctypes.CDLL:
             compile_library(compiler, SOURCES, path)
         return ctypes.CDLL(str(path))
     except OSError as error:
-        raise BuildError(f"the built kernels cannot be kept or loaded: {error}") from error
+        raise BuildError(f"the compiled kernels cannot be stored or loaded: {error}") from error
 
 
 def available_instruction_sets() -> list[str]:
-    """Return the instruction sets that this processor runs, the fastest first; builds the kernels.
+    """Return the instruction sets of this processor, from fastest to slowest; builds the kernels if necessary.
 
     Raises:
-        BuildError: they cannot be built or loaded here.
+        BuildError: the kernels cannot be built or loaded.
     """
     library = load_library()
     built = [name for name in INSTRUCTION_SETS if hasattr(library, f"lstm_forward_{name}")]

@@ -1,10 +1,10 @@
-"""Large products on the CPU, by oneDNN, bias and all.
+"""Large matrix products on the CPU by oneDNN, with the bias fused.
 
-torch sends float32 products to MKL, which holds back on processors that are not Intel's: there oneDNN is more than
-twice as fast, and elsewhere about as fast. It sends bfloat16 products to oneDNN, but first fills the result with the
-bias, in a pass of its own over memory.
+torch uses MKL for float32 products. MKL selects slower code on processors that are not from Intel: there oneDNN is more
+than twice as fast; on Intel's it is about as fast. torch uses oneDNN for bfloat16 products, but first fills the result
+with the bias, which is one more pass over memory.
 
-Dimensions: N rows (all places of a batch of sequences), E columns in, G columns out.
+Dimensions: N rows (all positions of a batch of sequences), E input columns, G output columns.
 """
 
 import ctypes
@@ -23,16 +23,16 @@ HAS_ONEDNN_BF16 = HAS_ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported
 
 
 def multiply(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return left (N, E) times right (G, E) transposed, plus the bias (G,): (N, G)."""
+    """Return left (N, E) times the transpose of right (G, E), plus the bias (G,): (N, G)."""
     if HAS_ONEDNN_BF16 if left.dtype == torch.bfloat16 else HAS_ONEDNN:
         return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")  # type: ignore[no-any-return]
     return F.linear(left, right, bias)
 
 
 def multiply_transposed(left: Tensor, right: Tensor) -> Tensor:
-    """Return left (N, G) transposed times right (N, E), summed over all places: (G, E).
+    """Return the transpose of left (N, G) times right (N, E): (G, E).
 
-    In bfloat16 it is torch's product; in float32 it runs in C, where the fastest instructions are.
+    bfloat16 uses torch's product; float32 uses the C library, which is faster than torch's.
     """
     if left.dtype == torch.bfloat16:
         return left.T @ right
@@ -43,23 +43,26 @@ def multiply_transposed(left: Tensor, right: Tensor) -> Tensor:
     if add_product(
         *(ctypes.c_void_p(x.data_ptr()) for x in (left, right, result)), *(ctypes.c_int64(n) for n in numbers)
     ):
-        raise CharlmError("out of memory in a product over all steps")
+        raise CharlmError("out of memory in the product for a weight gradient")
     return result
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return x (..., E) times weight (G, E) transposed, plus bias (G,): (..., G); in autocast's dtype under it."""
+    """Return x (..., E) times the transpose of weight (G, E), plus bias (G,): (..., G).
+
+    The dtype is that of x, or autocast's if autocast is enabled.
+    """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     rows = ProjectionFunction.apply(x.to(dtype).flatten(0, -2), weight.to(dtype), bias.to(dtype))  # type: ignore[no-untyped-call]
     return rows.unflatten(0, x.shape[:-1])  # type: ignore[no-any-return]
 
 
 class ProjectionFunction(torch.autograd.Function):
-    """``torch.nn.functional.linear`` by ``multiply``, forward and backward."""
+    """``torch.nn.functional.linear`` on top of ``multiply``, forward and backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return (N, G)."""
+        """Return the projection, (N, G)."""
         ctx.save_for_backward(x, weight)
         return multiply(x, weight, bias)
 

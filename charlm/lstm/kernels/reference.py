@@ -1,4 +1,4 @@
-"""The trusted kernel: the cell's step in a loop, differentiated by autograd."""
+"""The kernel ``reference``: the cell's step in a loop, differentiated by autograd. The tests trust this one."""
 
 import torch
 from torch import Tensor
@@ -8,10 +8,10 @@ from charlm.lstm.kernels.lookup import Lookup
 
 
 def lstm_sequence(gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-    """Run the cell over T steps.
+    """Compute T steps.
 
     Args:
-        gates_x: the input's share of the gates, (T, B, 4H), T at least 1, or the lookup that makes it.
+        gates_x: input projection, (T, B, 4H), T at least 1, or a lookup of it.
         weight_hh: recurrent weights, (4H, H).
         state: h and c before the first step, each (B, H); not modified.
 
@@ -19,8 +19,8 @@ def lstm_sequence(gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState)
         hidden (T, B, H) in the dtype of ``gates_x``, and the state after the last step.
     """
     if isinstance(gates_x, Lookup):
-        gates_x = gates_x.write_out()
-    weight_hh = weight_hh.to(gates_x.dtype)  # once, for autograd would keep a copy for every step
+        gates_x = gates_x.materialize()
+    weight_hh = weight_hh.to(gates_x.dtype)  # before the loop: inside it, autograd would save one copy per step
     outputs = []
     for step in gates_x:  # (B, 4H)
         state = lstm_step(step, weight_hh, state)

@@ -1,9 +1,9 @@
-/* Products of a thread's rows with packed weights on AMX tiles, for bfloat16 pairs: up to 32 rows by four vectors.
+/* Products with packed weights on AMX tiles, for pairs of bfloat16: up to 32 rows by four vectors.
  *
- * A tile holds 16 rows of 64 bytes at most: sums of 16 columns, 16 pairs of a row's operands, or 16 pairs' weights for
- * the columns of one vector, which lie in packed blocks as tiles want them. So the depth is a whole number of tiles,
- * zeros at its end. All tiles of a thread have one height, the least that will do with as few of them; the last may
- * reach beyond the rows, into rows that are there for it.
+ * A tile has at most 16 rows of 64 bytes. It holds the sums of 16 columns, or 16 pairs of operands per row, or the
+ * weights of 16 pairs for the columns of one vector; the layout of packed blocks is the layout of tiles. The depth is
+ * padded with zeros to whole tiles. The number of tiles is minimal, and all tiles of a thread have the same, minimal
+ * height. The last tile may extend beyond the rows, into padding rows.
  */
 #pragma once
 
@@ -28,13 +28,13 @@ INLINE int64_t amx_height(int64_t rows)
 #if HAS_AMX
 enum { WEIGHT_STRIDE = VECTORS * AMX_ROW_BYTES };
 
-/* Put what C has written into memory: gcc's tile instructions do not tell it that they read there. */
+/* A compiler barrier: gcc does not know that the tile intrinsics read memory, and could delay stores before them. */
 INLINE void commit_stores(void)
 {
     __asm__ volatile("" ::: "memory");
 }
 
-/* Make this thread's tiles: 0 to 3 for sums and 4 to 5 for operands, `height` rows each, and 6 to 7 for weights. */
+/* Configure the tiles of this thread: 0..3 for sums and 4..5 for operands, `height` rows each, and 6..7 for weights. */
 INLINE void amx_begin(int64_t height)
 {
     struct {
@@ -50,7 +50,7 @@ INLINE void amx_begin(int64_t height)
     _tile_loadconfig(&config);
 }
 
-/* One tile of rows by four vectors: four sums at a time hide the latency of each. */
+/* One tile of rows by four vectors: four independent accumulators hide the latency of each. */
 INLINE void multiply_one_tile(const char *operand, int64_t stride, const char *packed, int64_t steps,
                               Floats sums[][VECTORS])
 {
@@ -76,7 +76,7 @@ INLINE void multiply_one_tile(const char *operand, int64_t stride, const char *p
     _tile_stored(3, &sums[0][3], WEIGHT_STRIDE);
 }
 
-/* Two tiles of rows by four vectors, two vectors at a time: each tile that is loaded takes part in two products. */
+/* Two tiles of rows by four vectors, two vectors at a time: each loaded tile is used in two products. */
 INLINE void multiply_two_tiles(int64_t height, const char *operand, int64_t stride, const char *packed, int64_t steps,
                                Floats sums[][VECTORS])
 {
@@ -103,10 +103,10 @@ INLINE void multiply_two_tiles(int64_t height, const char *operand, int64_t stri
     }
 }
 
-/* What multiply_tile computes, for `rows` of at most two tiles, between amx_begin and amx_end.
+/* multiply_tile on AMX, for `rows` of at most two tiles; to be called between amx_begin and amx_end.
  *
- * A row's sums are its own in either way of taking the tiles, 32 depths at a time from the first on, so that here too
- * the rows' grouping changes no bit. */
+ * With one tile or two, a row's sums add 32 depths at a time in the same order. So here too the result has the same
+ * bits for every grouping of rows. */
 INLINE void amx_multiply(int64_t rows, int64_t height, const char *operand, int64_t stride, const char *packed,
                          int64_t steps, Floats sums[][VECTORS])
 {
@@ -117,13 +117,13 @@ INLINE void amx_multiply(int64_t rows, int64_t height, const char *operand, int6
         multiply_one_tile(operand, stride, packed, steps, sums);
 }
 
-/* Leave the tiles unset, which spares the system from saving them. */
+/* Release the tiles, so that the operating system need not save them at a context switch. */
 INLINE void amx_end(void)
 {
     _tile_release();
 }
 #else
-/* These stand where HAS_AMX guards a call. */
+/* Never called: every call is guarded by HAS_AMX. */
 INLINE void amx_begin(int64_t height) { (void)height; }
 INLINE void amx_multiply(int64_t rows, int64_t height, const char *operand, int64_t stride, const char *packed,
                          int64_t steps, Floats sums[][VECTORS])

@@ -1,7 +1,7 @@
-/* One LSTM layer backward over a whole sequence, for one instruction set; plan.h says how. */
+/* The backward pass of one LSTM layer over a whole sequence, for one instruction set; plan.h describes the method. */
 #include "plan.h"
 
-/* U transposed: depth gate * P + j, column k stands for U[gate * H + j][k]. */
+/* Pack U transposed: the value at depth gate * P + j and column k is U[gate * H + j][k]. */
 static void pack_backward(const Sequence *s, const Plan *plan, bool is_bf16)
 {
     const int64_t P = plan->padded_size, depth_of_step = plan->depth / plan->steps;
@@ -12,18 +12,19 @@ static void pack_backward(const Sequence *s, const Plan *plan, bool is_bf16)
                 const int64_t k = step * depth_of_step, unit = block * BLOCK + vector * LANES;
                 const Floats x = load_weights(s, (int)(k / P), k % P, unit);
                 const Floats next = load_weights(s, (int)(k / P), k % P + 1, unit);
-                const int64_t place = ((block * plan->steps + step) * VECTORS + vector) * LANES;
-                store(plan->packed, place, pair_up(x, next, is_bf16), LANES, false);
+                const int64_t at = ((block * plan->steps + step) * VECTORS + vector) * LANES;
+                store(plan->packed, at, pair_up(x, next, is_bf16), LANES, false);
             }
 }
 
-/* Take one row and vector of units back through step t: the gradient of h after it to that of its pre-activations. */
-INLINE void retreat(const Sequence *s, const Scratch *own, const Plan *plan, Floats grad_h, int64_t t, int64_t row,
-                    int64_t first_row, int64_t unit, const int count, bool is_bf16)
+/* Back-propagate through step t for one row and one vector of units: from the gradient of h to those of the
+ * pre-activations and of c before the step. */
+INLINE void step_backward(const Sequence *s, const Scratch *scratch, const Plan *plan, Floats grad_h, int64_t t,
+                          int64_t row, int64_t first_row, int64_t unit, const int count, bool is_bf16)
 {
     const int64_t H = s->H, P = plan->padded_size, b = first_row + row;
     const int64_t at = (t * s->B + b) * GATES * H + unit, before = (t * s->B + b) * H + unit, after = before + s->B * H;
-    float *carry = own->carry + row * P + unit;
+    float *carry = scratch->carry + row * P + unit;
     Floats grad_c;
     memcpy(&grad_c, carry, sizeof grad_c);
     const Floats i = load(s->gates, at, count, is_bf16), f = load(s->gates, at + H, count, is_bf16);
@@ -37,7 +38,7 @@ INLINE void retreat(const Sequence *s, const Scratch *own, const Plan *plan, Flo
                                  grad_c * i * (1.0f - g * g), grad_h * tanh_c * (o * (1.0f - o))};
     for (int gate = 0; gate < GATES; gate++) {
         store(s->grad_gates_x, at + gate * H, grads[gate], count, is_bf16);
-        store_operand(own->operands[t % 2] + row * own->stride, gate * P + unit, grads[gate], is_bf16);
+        store_operand(scratch->operands[t % 2] + row * scratch->stride, gate * P + unit, grads[gate], is_bf16);
     }
     grad_c *= f;
     memcpy(carry, &grad_c, sizeof grad_c);
@@ -45,24 +46,25 @@ INLINE void retreat(const Sequence *s, const Scratch *own, const Plan *plan, Flo
         store(s->grad_c_first, b * H + unit, grad_c, count, false);
 }
 
-INLINE void begin_backward(const Sequence *s, const Plan *plan, const Scratch *own, int64_t rows, int64_t first_row)
+INLINE void begin_backward(const Sequence *s, const Plan *plan, const Scratch *scratch, int64_t rows, int64_t first_row)
 {
-    clear_operands(own);
+    clear_operands(scratch);
     for (int64_t row = 0; row < rows; row++)
         for (int64_t unit = 0; unit < plan->padded_size; unit += LANES) {
             Floats grad_c = {0};
             if (s->grad_c_last)
                 grad_c = load(s->grad_c_last, (first_row + row) * s->H + unit, (int)min(LANES, s->H - unit), false);
-            store(own->carry, row * plan->padded_size + unit, grad_c, LANES, false);
+            store(scratch->carry, row * plan->padded_size + unit, grad_c, LANES, false);
         }
 }
 
-/* The gradient of h after step t, for a group: through the step behind it, or what the caller gave for the last one. */
-INLINE void gather_grad_h(const Sequence *s, const Scratch *own, const Plan *plan, int64_t group, int64_t t,
+/* Compute the gradient of h after step t for a group of rows, without grad_hidden: the contribution of step t + 1, or
+ * for the last step the caller's grad_h_last, or zeros. */
+INLINE void gather_grad_h(const Sequence *s, const Scratch *scratch, const Plan *plan, int64_t group, int64_t t,
                           int64_t row, int64_t first_row, int64_t block, bool is_bf16, Floats sums[][VECTORS])
 {
     if (t < s->T - 1) {
-        multiply(plan, own, (t + 1) % 2, row, group, block, is_bf16, sums);
+        multiply(plan, scratch, (t + 1) % 2, row, group, block, is_bf16, sums);
         return;
     }
     for (int64_t r = 0; r < group; r++)
@@ -74,7 +76,7 @@ INLINE void gather_grad_h(const Sequence *s, const Scratch *own, const Plan *pla
         }
 }
 
-/* The same for the way back. */
+/* Prefetch what step_backward will read. */
 INLINE void prefetch_step(const Sequence *s, int64_t t, int64_t row, int64_t group, int64_t unit, bool is_bf16)
 {
     const int64_t count = min(BLOCK, s->H - unit);
@@ -90,18 +92,18 @@ INLINE void prefetch_step(const Sequence *s, int64_t t, int64_t row, int64_t gro
 INLINE void backward_rows(const Sequence *s, const Plan *plan, int64_t part, bool is_bf16)
 {
     const int64_t first_row = s->B * part / plan->num_parts, rows = s->B * (part + 1) / plan->num_parts - first_row;
-    const Scratch own = take_scratch(plan, part, rows);
+    const Scratch scratch = get_scratch(plan, part, rows);
     if (is_bf16 && HAS_AMX)
-        amx_begin(own.height);
-    begin_backward(s, plan, &own, rows, first_row);
+        amx_begin(scratch.height);
+    begin_backward(s, plan, &scratch, rows, first_row);
     for (int64_t t = s->T - 1; t >= -1; t--)
         for (int64_t block = 0; block < plan->num_blocks; block++)
             for (int64_t row = 0, group; row < rows; row += group) {
                 Floats grad_h[MAX_ROWS][VECTORS];
-                group = group_rows(&own, row, rows, is_bf16);
+                group = group_rows(&scratch, row, rows, is_bf16);
                 if (t >= 0)
                     prefetch_step(s, t, first_row + row, group, block * BLOCK, is_bf16);
-                gather_grad_h(s, &own, plan, group, t, row, first_row, block, is_bf16, grad_h);
+                gather_grad_h(s, &scratch, plan, group, t, row, first_row, block, is_bf16, grad_h);
                 for (int64_t r = 0; r < group; r++)
                     for (int v = 0; v < VECTORS; v++) {
                         const int64_t unit = block * BLOCK + v * LANES;
@@ -111,9 +113,9 @@ INLINE void backward_rows(const Sequence *s, const Plan *plan, int64_t part, boo
                         if (t < 0)
                             store(s->grad_h_first, (first_row + row + r) * s->H + unit, grad_h[r][v], count, false);
                         else if (count == LANES)
-                            retreat(s, &own, plan, grad_h[r][v], t, row + r, first_row, unit, LANES, is_bf16);
+                            step_backward(s, &scratch, plan, grad_h[r][v], t, row + r, first_row, unit, LANES, is_bf16);
                         else
-                            retreat(s, &own, plan, grad_h[r][v], t, row + r, first_row, unit, count, is_bf16);
+                            step_backward(s, &scratch, plan, grad_h[r][v], t, row + r, first_row, unit, count, is_bf16);
                     }
             }
     if (is_bf16 && HAS_AMX)

@@ -1,14 +1,14 @@
-/* One LSTM layer forward over a whole sequence, for one instruction set; plan.h says how.
+/* The forward pass of one LSTM layer over a whole sequence, for one instruction set; plan.h describes the method.
  *
- * A batch of one row, such as a text that is evaluated, cannot be shared out by rows: a team of threads then shares its
- * units, which also leaves each of them only some of the weights to read in every step.
+ * A batch of a single row, as in evaluation, cannot be split by rows. Then a team of threads splits the hidden units,
+ * so that each thread also reads only a part of the weights in every step.
  */
 #include "plan.h"
 #include "team.h"
 
-enum { LEAST_BLOCKS = 4 }; /* a member's, to be worth the meetings */
+enum { MIN_BLOCKS = 4 }; /* per member of a team: with fewer, the barriers cost more than the team gains */
 
-/* Block j holds LANES units, a vector for each gate. */
+/* Block j holds the weights of LANES units, with one vector for each gate. */
 static void pack_forward(const Sequence *s, const Plan *plan, bool is_bf16)
 {
 #pragma omp parallel for num_threads((int)plan->num_parts) schedule(static)
@@ -21,19 +21,19 @@ static void pack_forward(const Sequence *s, const Plan *plan, bool is_bf16)
                 }
 }
 
-/* Where the input's share of the gates begins for one place. */
+/* Return the index of the input projection of one position. */
 INLINE int64_t gates_x_at(const Sequence *s, int64_t t, int64_t b)
 {
-    const int64_t place = t * s->B + b;
-    return (s->ids ? s->ids[place] : place) * GATES * s->H;
+    const int64_t position = t * s->B + b;
+    return (s->ids ? s->ids[position] : position) * GATES * s->H;
 }
 
-/* Take one row and vector of units through a step: pre-activations to h and c. */
-INLINE void advance(const Sequence *s, const Scratch *own, const Plan *plan, const Floats *sums, int64_t t, int64_t row,
-                    int64_t first_row, int64_t unit, const int count, bool is_bf16)
+/* Compute step t for one row and one vector of units: from the recurrent products to h and c. */
+INLINE void step_forward(const Sequence *s, const Scratch *scratch, const Plan *plan, const Floats *sums, int64_t t,
+                         int64_t row, int64_t first_row, int64_t unit, const int count, bool is_bf16)
 {
     const int64_t H = s->H, b = first_row + row, from = gates_x_at(s, t, b) + unit;
-    float *carry = own->carry + row * plan->padded_size + unit;
+    float *carry = scratch->carry + row * plan->padded_size + unit;
     Floats c;
     memcpy(&c, carry, sizeof c);
     const Floats i = sigmoid(sums[0] + load(s->gates_x, from, count, is_bf16));
@@ -43,7 +43,7 @@ INLINE void advance(const Sequence *s, const Scratch *own, const Plan *plan, con
     c = f * c + i * g;
     const Floats h = o * hyperbolic_tangent(c);
     memcpy(carry, &c, sizeof c);
-    store_operand(own->operands[(t + 1) % 2] + row * own->stride, unit, h, is_bf16);
+    store_operand(scratch->operands[(t + 1) % 2] + row * scratch->stride, unit, h, is_bf16);
     const int64_t after = ((t + 1) * s->B + b) * H + unit;
     store(s->hidden, after, h, count, is_bf16);
     if (s->gates) {
@@ -60,44 +60,45 @@ INLINE void advance(const Sequence *s, const Scratch *own, const Plan *plan, con
     }
 }
 
-/* Set up the rows' state before the first step, and keep it where backward will look for it. */
-INLINE void begin_forward(const Sequence *s, const Plan *plan, const Scratch *own, int64_t rows, int64_t first_row,
+/* Load the state before the first step, and save it for the backward pass. */
+INLINE void begin_forward(const Sequence *s, const Plan *plan, const Scratch *scratch, int64_t rows, int64_t first_row,
                           bool is_bf16)
 {
-    clear_operands(own);
+    clear_operands(scratch);
     for (int64_t row = 0; row < rows; row++)
         for (int64_t unit = 0; unit < plan->padded_size; unit += LANES) {
             const int64_t at = (first_row + row) * s->H + unit;
             const int count = (int)min(LANES, s->H - unit);
             const Floats h = load(s->h_first, at, count, false), c = load(s->c_first, at, count, false);
-            store_operand(own->operands[0] + row * own->stride, unit, h, is_bf16);
-            store(own->carry, row * plan->padded_size + unit, c, LANES, false);
+            store_operand(scratch->operands[0] + row * scratch->stride, unit, h, is_bf16);
+            store(scratch->carry, row * plan->padded_size + unit, c, LANES, false);
             store(s->hidden, at, h, count, is_bf16);
             if (s->cells)
                 store(s->cells, at, c, count, is_bf16);
         }
 }
 
-INLINE void advance_group(const Sequence *s, const Scratch *own, const Plan *plan, Floats sums[][VECTORS], int64_t t,
-                          int64_t row, int64_t group, int64_t first_row, int64_t unit, const int count, bool is_bf16)
+INLINE void step_group_forward(const Sequence *s, const Scratch *scratch, const Plan *plan, Floats sums[][VECTORS],
+                               int64_t t, int64_t row, int64_t group, int64_t first_row, int64_t unit, const int count,
+                               bool is_bf16)
 {
     for (int64_t r = 0; r < group; r++)
-        advance(s, own, plan, sums[r], t, row + r, first_row, unit, count, is_bf16);
+        step_forward(s, scratch, plan, sums[r], t, row + r, first_row, unit, count, is_bf16);
 }
 
-/* All steps of one part of the rows, of which a member of a team takes its share of the units. */
+/* Compute all steps for one part of the rows; a member of a team computes a part of the units. */
 INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, Team *team, int64_t member, bool is_bf16)
 {
     const int64_t first_row = s->B * part / plan->num_parts, rows = s->B * (part + 1) / plan->num_parts - first_row;
     int64_t begin = plan->num_blocks * member / team->size, end = plan->num_blocks * (member + 1) / team->size;
     bool is_in_team = team->size > 1;
-    const Scratch own = take_scratch(plan, part, rows);
+    const Scratch scratch = get_scratch(plan, part, rows);
     if (is_bf16 && HAS_AMX)
-        amx_begin(own.height);
+        amx_begin(scratch.height);
     if (member == 0)
-        begin_forward(s, plan, &own, rows, first_row, is_bf16);
+        begin_forward(s, plan, &scratch, rows, first_row, is_bf16);
     for (int64_t t = 0; t < s->T; t++) {
-        if (is_in_team && !meet(team, member, t + 1)) {
+        if (is_in_team && !barrier_wait(team, member, t + 1)) {
             if (member > 0)
                 break;
             is_in_team = false, begin = 0, end = plan->num_blocks;
@@ -105,16 +106,17 @@ INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, Team
         for (int64_t block = begin; block < end; block++)
             for (int64_t row = 0, group; row < rows; row += group) {
                 Floats sums[MAX_ROWS][VECTORS];
-                group = group_rows(&own, row, rows, is_bf16);
+                group = group_rows(&scratch, row, rows, is_bf16);
                 for (int64_t b = first_row + row; b < first_row + row + group; b++)
                     prefetch_gates(s, s->gates_x, gates_x_at(s, t, b) + block * LANES,
                                    min(LANES, s->H - block * LANES), is_bf16);
-                multiply(plan, &own, t % 2, row, group, block, is_bf16, sums);
+                multiply(plan, &scratch, t % 2, row, group, block, is_bf16, sums);
                 const int count = (int)min(LANES, s->H - block * LANES);
-                if (count == LANES) /* a constant, which makes the loads and stores whole */
-                    advance_group(s, &own, plan, sums, t, row, group, first_row, block * LANES, LANES, is_bf16);
+                const int64_t unit = block * LANES;
+                if (count == LANES) /* a constant count: whole-vector loads and stores */
+                    step_group_forward(s, &scratch, plan, sums, t, row, group, first_row, unit, LANES, is_bf16);
                 else
-                    advance_group(s, &own, plan, sums, t, row, group, first_row, block * LANES, count, is_bf16);
+                    step_group_forward(s, &scratch, plan, sums, t, row, group, first_row, unit, count, is_bf16);
             }
     }
     if (is_bf16 && HAS_AMX)
@@ -128,13 +130,13 @@ int NAMED(lstm_forward_, LSTM_PATH)(const Sequence *s)
     if (!make_plan(&plan, s, depth, round_up(s->H, LANES) / LANES))
         return 1;
     pack_forward(s, &plan, s->is_bf16);
-    const int64_t most = min(s->num_threads, plan.num_blocks / LEAST_BLOCKS);
+    const int64_t most = min(s->num_threads, plan.num_blocks / MIN_BLOCKS);
     Team team = make_team(s->B == 1 && most > 1 ? most : 1);
 #pragma omp parallel num_threads((int)(plan.num_parts * team.size))
     {
 #pragma omp single
         if (NUM_THREADS < team.size)
-            team.size = 1; /* a member without a thread would be waited for in vain */
+            team.size = 1; /* OpenMP gave fewer threads than members: the barrier would wait for ever */
         for (int64_t n = THREAD; n < plan.num_parts * team.size; n += NUM_THREADS)
             if (s->is_bf16)
                 forward_rows(s, &plan, n / team.size, &team, n % team.size, true);

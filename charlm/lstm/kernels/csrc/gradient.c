@@ -1,6 +1,7 @@
-/* The gradient of a weight matrix: one float product over all N places of a batch, for one instruction set.
+/* The gradient of a weight matrix: one float32 product over all N positions of a batch, for one instruction set.
  *
- * Libraries copy the transposed operand through memory first; here it is turned in the cache, a chunk at a time.
+ * BLAS libraries first write a transposed copy of the left matrix to memory. Here it is transposed in the cache, one
+ * chunk at a time.
  */
 #include "lstm.h"
 #include "product.h"
@@ -10,10 +11,11 @@
 #define JOIN(a, b) a##b
 #define NAMED(name, path) JOIN(name, path)
 
-/* CHUNK places are multiplied before the sums are added to the result; STRIP rows of it share what was turned. */
+/* The sums of CHUNK positions are accumulated in registers, then added to the result. STRIP rows of the result are
+ * transposed together. */
 enum { CHUNK = 256, STRIP = 16, ALIGNMENT = 64, STRIDE = CHUNK * 4 + ALIGNMENT };
 
-/* Copy `count` rows of right (N, C) into blocks of four vectors. */
+/* Pack `count` rows of right (N, C) into blocks of four vectors. */
 INLINE void pack_chunk(const float *right, float *packed, int64_t count, int64_t C)
 {
     for (int64_t column = 0; column < C; column += LANES)
@@ -25,7 +27,7 @@ INLINE void pack_chunk(const float *right, float *packed, int64_t count, int64_t
         }
 }
 
-/* Add to result[row..row+tile] what a chunk contributes in one block of columns. */
+/* Add the sums of a chunk to result[row..row+tile], in one block of columns. */
 INLINE void add_tile(float *result, int64_t C, int64_t row, int64_t block, int tile, Floats sums[TILE_ROWS][VECTORS])
 {
     for (int r = 0; r < tile; r++)
@@ -36,7 +38,7 @@ INLINE void add_tile(float *result, int64_t C, int64_t row, int64_t block, int t
         }
 }
 
-/* Rows begin..end of the result; `scratch` holds a packed chunk of the right side and a turned strip of the left. */
+/* Compute rows begin..end of the result; `scratch` holds a packed chunk of right and a transposed strip of left. */
 INLINE void multiply_part(const float *left, const float *right, float *result, int64_t N, int64_t M, int64_t C,
                           int64_t begin, int64_t end, char *scratch)
 {
@@ -62,7 +64,8 @@ INLINE void multiply_part(const float *left, const float *right, float *result, 
     }
 }
 
-/* result (M, C) += left (N, M) transposed times right (N, C); each thread owns some rows. 0, or 1 if memory ran out. */
+/* result (M, C) += left (N, M) transposed times right (N, C); each thread computes some rows of the result.
+ * Returns 0, or 1 if out of memory. */
 int NAMED(gradient_add_product_, LSTM_PATH)(const float *left, const float *right, float *result, int64_t N, int64_t M,
                                             int64_t C, int64_t num_threads)
 {

@@ -1,11 +1,11 @@
-/* The backward of a lookup: sums of the rows that belong to one another, for one instruction set. */
+/* The backward pass of a table lookup: gradient rows are summed by id (scatter-add), for one instruction set. */
 #include "lstm.h"
 #include "vector.h"
 
 #define JOIN(a, b) a##b
 #define NAMED(name, path) JOIN(name, path)
 
-enum { AHEAD = 4 }; /* rows between asking for one and using it */
+enum { AHEAD = 4 }; /* prefetch distance, in rows */
 
 INLINE void add(float *sums, int64_t to, const void *rows, int64_t from, const int count, bool is_bf16)
 {
@@ -20,14 +20,14 @@ INLINE void add_columns(const int64_t *ids, const void *rows, float *sums, int64
         if (n + AHEAD < num_rows)
             prefetch(rows, (n + AHEAD) * width + begin, end - begin, is_bf16);
         int64_t column = begin;
-        for (; column + LANES <= end; column += LANES) /* a constant, which makes the loads and stores whole */
+        for (; column + LANES <= end; column += LANES) /* a constant count: whole-vector loads and stores */
             add(sums, to + column, rows, from + column, LANES, is_bf16);
         if (column < end)
             add(sums, to + column, rows, from + column, (int)(end - column), is_bf16);
     }
 }
 
-/* sums[ids[n]] += rows[n] for every n in order, in float whatever the rows are; each thread owns some columns. */
+/* sums[ids[n]] += rows[n] for every n in order, always in float32; each thread sums some columns. */
 void NAMED(lookup_sum_rows_, LSTM_PATH)(const int64_t *ids, const void *rows, float *sums, int64_t num_rows,
                                         int64_t width, int64_t num_threads, int64_t is_bf16)
 {

@@ -1,4 +1,4 @@
-/* Which of the kernels' instruction sets this processor has; compiled for the baseline, so that asking is always safe. */
+/* Detection of the instruction sets of this processor. Compiled for the baseline, so that it runs on any processor. */
 #define _GNU_SOURCE
 
 #if defined(__x86_64__)
@@ -16,13 +16,13 @@ int lstm_runs_avx512_bf16(void) { return lstm_runs_avx512() && HAS("avx512bf16")
 enum {
     AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, /* leaf 7, EDX */
     OSXSAVE = 1 << 27,                      /* leaf 1, ECX */
-    TILE_STATE = 3 << 17,                   /* XCR0: the system saves the tiles and their configuration */
+    TILE_STATE = 3 << 17,                   /* XCR0: the operating system saves tiles and their configuration */
     REQUEST_PERMISSION = 0x1023, TILE_DATA = 18
 };
 
 static int has_bits(unsigned value, unsigned bits) { return (value & bits) == bits; }
 
-/* AMX takes the processor, the system, and Linux's permission for the process, which this asks for. */
+/* AMX needs support by the processor and by the system, and a permission from Linux, which this function requests. */
 int lstm_runs_amx(void)
 {
     unsigned a, b, c, d, low, high;

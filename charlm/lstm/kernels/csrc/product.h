@@ -1,9 +1,10 @@
-/* Products of a thread's rows with recurrent weights packed for it: tiles of `rows` by four vectors, kept in registers.
+/* Matrix products with packed weights: register tiles of up to TILE_ROWS rows by four vectors of columns.
  *
- * An operand is a left-hand value as the product reads it: float, or bfloat16 where the instruction set multiplies
- * bfloat16 pairs (`is_paired`). Elsewhere bfloat16 products take floats that were rounded to bfloat16: the same values.
- * Packed weights lie in blocks of four vectors (LANES columns each), depth by depth, so that a tile reads them in one
- * stream; paired ones interleave two depths in a lane.
+ * An operand is an element of the left matrix as the product reads it: float, or bfloat16 if the instruction set
+ * multiplies pairs of bfloat16 (`is_paired`). Without such instructions, bfloat16 products use floats that were rounded
+ * to bfloat16, which are the same values. The depth index k runs along the dot products. Packed weights are stored in
+ * blocks of four vectors (LANES columns each) in the order of k, so that a tile reads them sequentially. If paired, a
+ * lane holds the weights of two consecutive k.
  */
 #pragma once
 
@@ -22,7 +23,7 @@ INLINE int64_t round_up(int64_t n, int64_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* Write LANES left-hand values at `index`, as the product will read them. */
+/* Store LANES operands at `index`, in the format that the product reads. */
 INLINE void store_operand(void *operand, int64_t index, Floats x, bool is_bf16)
 {
     if (is_bf16 && !HAS_PAIRS)
@@ -30,7 +31,7 @@ INLINE void store_operand(void *operand, int64_t index, Floats x, bool is_bf16)
     store(operand, index, x, LANES, is_bf16 && HAS_PAIRS);
 }
 
-/* Deal LANES weights of one column, from depth k on, out to their places in its lane of a block. */
+/* Scatter LANES weights of one column, from depth k on, into the column's lane of a block. */
 INLINE void pack_column(void *packed, int64_t block, int64_t steps, int64_t k, int vector, int lane, Floats x,
                         bool is_bf16)
 {
@@ -41,7 +42,7 @@ INLINE void pack_column(void *packed, int64_t block, int64_t steps, int64_t k, i
         ((int32_t *)packed)[((block * steps + k / step + i) * VECTORS + vector) * LANES + lane] = values[i];
 }
 
-/* What a product takes in one step from LANES columns: a depth's values, or in pairs with those of the next. */
+/* Return the weights of LANES columns for one step of the product: those of one depth, or pairs of two depths. */
 INLINE Floats pair_up(Floats x, Floats next, bool is_bf16)
 {
     if (is_bf16)
@@ -64,19 +65,19 @@ INLINE Floats multiply_add(Floats sum, Floats weights, Floats x, bool is_paired)
 
 /* sums[row][vector] = Σ_k operand[row][k] * packed[k][vector], rows `stride` bytes apart.
  *
- * Each row's sum is taken in the same order whatever the number of rows, so that the rows' grouping, and with it the
- * number of threads, changes no bit. A step reads 4 bytes of each row: one float, or a pair. */
+ * The order of summation does not depend on the number of rows. So the result has the same bits for every grouping of
+ * rows and every number of threads. A step reads 4 bytes of each row: one float, or a pair of bfloat16. */
 INLINE void multiply_rows(const int rows, const char *operand, int64_t stride, const char *packed, int64_t steps,
                           bool is_paired, Floats sums[TILE_ROWS][VECTORS])
 {
     Floats acc[TILE_ROWS][VECTORS] = {0};
     for (int64_t k = 0; k < steps; k++) {
-        Floats x[TILE_ROWS]; /* one register a row, so that one more serves all the weights in turn */
+        Floats x[TILE_ROWS]; /* one register per row, so that a single further register is enough for the weights */
 #pragma GCC unroll 8
         for (int row = 0; row < rows; row++) {
             int32_t bits;
             memcpy(&bits, operand + row * stride + k * 4, 4);
-            x[row] = (Floats)((Ints){0} | bits); /* as an integer: arithmetic could alter a pair */
+            x[row] = (Floats)((Ints){0} | bits); /* broadcast as integer: float arithmetic could change a pair's bits */
         }
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) {
@@ -92,7 +93,7 @@ INLINE void multiply_rows(const int rows, const char *operand, int64_t stride, c
         memcpy(sums[row], acc[row], sizeof acc[row]);
 }
 
-/* The same with the number of rows, 1..TILE_ROWS, made a constant, so that the accumulators stay in registers. */
+/* multiply_rows with the number of rows, 1..TILE_ROWS, as a compile-time constant: accumulators stay in registers. */
 INLINE void multiply_tile(int rows, const char *operand, int64_t stride, const char *packed, int64_t steps,
                           bool is_paired, Floats sums[TILE_ROWS][VECTORS])
 {
@@ -108,7 +109,7 @@ INLINE void multiply_tile(int rows, const char *operand, int64_t stride, const c
     }
 }
 
-/* Rows of the tile that begins at `row` of `rows`: all tiles differ by one row at most. */
+/* Return the number of rows of the tile that begins at `row`; tiles differ by one row at most. */
 INLINE int tile_rows(int64_t row, int64_t rows)
 {
     const int64_t left = rows - row, tiles = (left + TILE_ROWS - 1) / TILE_ROWS;

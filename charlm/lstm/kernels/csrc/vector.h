@@ -1,8 +1,8 @@
-/* Vectors of floats on any instruction set, from the compiler's vector extensions: loads, stores, bfloat16, sigmoid
- * and tanh. LANES is the width of the widest register that this compilation may use; TILE_ROWS is how many rows of
- * four accumulators fit its register file beside the operands (32 registers or 16).
+/* SIMD vectors of floats for any instruction set, by the compiler's vector extensions: load, store, bfloat16, sigmoid,
+ * tanh. LANES is the number of floats in the widest register of the instruction set. TILE_ROWS is the number of rows of
+ * four accumulators that fit into the register file (32 or 16 registers) together with the operands.
  *
- * Arrays hold float or bfloat16, told by `is_bf16`, a constant wherever these functions are inlined.
+ * Arrays hold bfloat16 if `is_bf16`, else float; it is a compile-time constant wherever these functions are inlined.
  */
 #pragma once
 
@@ -37,7 +37,7 @@ INLINE Floats blend(Ints mask, Floats yes, Floats no)
     return (Floats)(((Ints)yes & mask) | ((Ints)no & ~mask));
 }
 
-/* Round to bfloat16, to nearest, ties to even; a NaN stays one. */
+/* Convert to bfloat16: round to nearest, ties to even; NaN stays NaN. */
 INLINE Halves to_bf16(Floats x)
 {
 #if defined(__AVX512BF16__)
@@ -45,7 +45,7 @@ INLINE Halves to_bf16(Floats x)
 #else
     Words bits = (Words)x;
     Words rounded = bits + 0x7fff + ((bits >> 16) & 1);
-    Words quiet = bits | 0x400000; /* rounding up may carry a NaN's payload into the sign */
+    Words quiet = bits | 0x400000; /* without this, rounding up a NaN can carry from the payload into the sign */
     Words is_nan = (Words)(x != x);
     return __builtin_convertvector(((quiet & is_nan) | (rounded & ~is_nan)) >> 16, Halves);
 #endif
@@ -54,13 +54,13 @@ INLINE Halves to_bf16(Floats x)
 INLINE Floats from_bf16(Halves x)
 {
 #if defined(__AVX512F__)
-    return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)x), 16); /* gcc converts by halves */
+    return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)x), 16); /* gcc splits its own conversion in two */
 #else
     return (Floats)(__builtin_convertvector(x, Words) << 16);
 #endif
 }
 
-/* Read `count` (at most LANES) elements from `index` on; the lanes beyond are zero. */
+/* Load `count` (at most LANES) elements from `index` on; the other lanes are zero. */
 INLINE Floats load(const void *array, int64_t index, int count, bool is_bf16)
 {
     if (is_bf16) {
@@ -81,7 +81,7 @@ INLINE Floats load(const void *array, int64_t index, int count, bool is_bf16)
     return x;
 }
 
-/* Write the first `count` lanes from `index` on. */
+/* Store the first `count` lanes from `index` on. */
 INLINE void store(void *array, int64_t index, Floats x, int count, bool is_bf16)
 {
     if (is_bf16) {
@@ -100,7 +100,7 @@ INLINE void store(void *array, int64_t index, Floats x, int count, bool is_bf16)
         memcpy(to, &x, (size_t)count * sizeof *to);
 }
 
-/* Ask for the lines of `count` elements ahead of their use. */
+/* Prefetch the cache lines of `count` elements from `index` on. */
 INLINE void prefetch(const void *array, int64_t index, int64_t count, bool is_bf16)
 {
     const int64_t size = is_bf16 ? 2 : 4;
@@ -110,11 +110,11 @@ INLINE void prefetch(const void *array, int64_t index, int64_t count, bool is_bf
 }
 
 #if defined(__AVX512DQ__)
-/* 2^y, relative error below 2e-7; 0 and inf where it is too small or too large for a float; NaN gives NaN. */
+/* 2^y, relative error below 2e-7; underflows to 0, overflows to inf; NaN gives NaN. */
 INLINE Floats exp2_fast(Floats y)
 {
     const Floats r = (Floats)_mm512_reduce_ps((__m512)y, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); /* y - floor(y) */
-    /* the polynomial through (0, 1) and (1, 2) of least relative error over 0..1: 1.0e-7 */
+    /* minimax polynomial on 0..1, exact at 0 and 1: relative error 1.0e-7 */
     Floats p = 0.0018793186f + (Floats){0};
     p = p * r + 0.008990995f;
     p = p * r + 0.055818677f;
@@ -124,7 +124,7 @@ INLINE Floats exp2_fast(Floats y)
     return (Floats)_mm512_scalef_ps((__m512)p, (__m512)y); /* p * 2^floor(y) */
 }
 #else
-/* 2^y, relative error below 3e-7; y beyond ±126 counts as ±126, so that nothing overflows; NaN gives NaN. */
+/* 2^y, relative error below 3e-7; y is clamped to ±126, so that nothing overflows; NaN gives NaN. */
 INLINE Floats exp2_fast(Floats y)
 {
     const Floats zero = {0};
@@ -133,7 +133,7 @@ INLINE Floats exp2_fast(Floats y)
     y = blend(y < -126.0f, zero - 126.0f, y);
     Floats shifted = y + to_integer;
     Floats r = y - (shifted - to_integer); /* -0.5..0.5 */
-    /* the polynomial through (0, 1) of least relative error over -0.5..0.5: 1.1e-7 */
+    /* minimax polynomial on -0.5..0.5, exact at 0: relative error 1.1e-7 */
     Floats p = 0.00132647273f + zero;
     p = p * r + 0.00967151299f;
     p = p * r + 0.0555073358f;
