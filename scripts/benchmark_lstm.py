@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from charlm.config import TrainConfig
 from charlm.model import CharLM
-from charlm.system.process import keep_freed_memory, wait_briefly
+from charlm.system.process import keep_freed_memory, limit_openmp_spinning
 from charlm.text.streams import Batch
 from charlm.training.optimization import build_optimizer, train_step
 
@@ -242,7 +242,7 @@ def main(
         servers[implementation], theirs = spawn.Pipe()
         keeps_memory = same_allocator or implementation == "charlm"
         if implementation == "charlm":
-            wait_briefly()  # by way of the environment, as its command line does
+            limit_openmp_spinning()  # by way of the environment, as its command line does
         spawn.Process(target=serve, args=(theirs, implementation, keeps_memory), daemon=True).start()
     products = time_tasks(servers, None, [("torch", f"product {precision}") for precision in PRECISIONS], 11)
     product_s = {precision: products["torch", f"product {precision}"] for precision in PRECISIONS}

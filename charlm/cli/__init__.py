@@ -12,7 +12,12 @@ from charlm.cli.evaluate import evaluate
 from charlm.cli.sample import sample
 from charlm.cli.train import train
 from charlm.errors import CharlmError
-from charlm.system.process import hush_threads, keep_freed_memory, open_standard_streams, wait_briefly
+from charlm.system.process import (
+    keep_freed_memory,
+    limit_openmp_spinning,
+    open_standard_streams,
+    suppress_thread_os_errors,
+)
 from charlm.system.version import __version__
 
 
@@ -29,11 +34,11 @@ for command in (train, sample, evaluate, compare_layers):
 def main() -> None:
     """Run the command line; a mistake or a failure is one message and an exit status, never a traceback."""
     open_standard_streams()
-    hush_threads()
+    suppress_thread_os_errors()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
-    wait_briefly()
+    limit_openmp_spinning()
     keep_freed_memory()
     sys.exit(run(sys.argv[1:]))
 

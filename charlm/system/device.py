@@ -1,4 +1,4 @@
-"""Where a model computes."""
+"""Selection of the torch device."""
 
 import re
 
@@ -10,10 +10,10 @@ DEVICE_NAME = r"auto|cpu|mps|cuda(:\d+)?"
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` takes an NVIDIA GPU where there is one, else the CPU.
+    """Return a device by name; ``auto`` selects an NVIDIA GPU if there is one, else the CPU.
 
     Raises:
-        InputError: this machine, or this build of torch, does not have it.
+        InputError: the name is unknown, or this machine or this build of torch does not have the device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""The process itself: its share of memory and processors, its standard streams, its threads."""
+"""Settings of the process: memory, idle threads, standard streams, errors in threads."""
 
 import ctypes
 import os
@@ -6,17 +6,18 @@ import sys
 import threading
 
 M_TRIM_THRESHOLD = -1
-"""mallopt(3): free memory above which the heap is given back; -1 for never."""
+"""mallopt(3): the amount of free heap memory above which it is returned to the system; -1 for never."""
 
 M_MMAP_MAX = -4
-"""mallopt(3): how many allocations may be maps of their own; 0 for none."""
+"""mallopt(3): the maximum number of allocations that are served by mmap; 0 for none."""
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library keep what is freed for the next training step; return whether it can (glibc).
+    """Let malloc keep freed memory for the next training step; return whether that is supported (glibc only).
 
-    By default it maps each large tensor anew and unmaps it when it is freed, so that every step pays for the kernel's
-    zeroing of every page again: up to a third of a step's time. The process keeps the memory of its largest step.
+    By default glibc serves each large tensor by mmap and unmaps it when it is freed. Then the system must zero all
+    pages again in every step, which takes up to a third of a step's time. With this setting the process keeps as much
+    memory as its largest step used.
     """
     if sys.platform != "linux":
         return False
@@ -24,30 +25,30 @@ def keep_freed_memory() -> bool:
     return bool(mallopt and mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
 
 
-def wait_briefly() -> None:
-    """Let idle threads sleep soon instead of spinning; to be called before torch is imported.
+def limit_openmp_spinning() -> None:
+    """Limit how long idle OpenMP threads spin before they sleep; to be called before torch is imported.
 
-    GNU OpenMP lets a thread spin for milliseconds in the hope of work. Beside another busy process that slows both down
-    to a tenth: each spins on the core that the other needs. A choice made in the environment is left alone.
+    By default, idle threads of GNU OpenMP spin for milliseconds. If another busy process runs on the same cores, this
+    slows both down to a tenth of their speed. Settings in the environment take precedence.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def open_standard_streams() -> None:
-    """Give a process that was started with a closed stdin, stdout or stderr the null device in its place.
+    """Open the null device for stdin, stdout and stderr if the process was started with them closed.
 
-    Otherwise the next file that is opened would get the stream's number, and what is printed would be written into it.
+    Otherwise the next opened file would get the file descriptor of the stream, and output would be written into it.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # open to the end
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # never closed
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
 
-def hush_threads() -> None:
-    """Print no traceback of an OSError in a thread: TensorBoard's raises it again where the main thread writes."""
+def suppress_thread_os_errors() -> None:
+    """Print no traceback of an OSError in a thread: TensorBoard's writer raises it again in the main thread."""
     print_traceback = threading.excepthook
 
     def hook(arguments: threading.ExceptHookArgs) -> None:

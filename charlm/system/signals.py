@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that a loop asks, so that it can save before it ends."""
+"""Ctrl-C and SIGTERM as a flag that a loop polls, so that it can save before it ends."""
 
 import signal
 import threading
@@ -9,29 +9,29 @@ from types import FrameType
 
 @contextmanager
 def catch_signals() -> Iterator[Callable[[], int | None]]:
-    """Within the context, note the first Ctrl-C or SIGTERM instead of dying of it; a second one kills as ever.
+    """Within the context, record the first SIGINT or SIGTERM; the previous handlers are restored for the second one.
 
     Yields:
-        A function that returns the number of the signal that came, or None. Outside the main thread, where Python
-        handles no signals, it always returns None.
+        A function that returns the number of the received signal, or None. Outside the main thread, where Python
+        allows no signal handlers, it always returns None.
     """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
     watched = (signal.SIGINT, signal.SIGTERM)
-    former = {number: signal.getsignal(number) for number in watched}
+    previous = {number: signal.getsignal(number) for number in watched}
 
     def restore() -> None:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
-    def note(number: int, _: FrameType | None) -> None:
+    def record(number: int, _: FrameType | None) -> None:
         caught.append(number)
         restore()
 
     for number in watched:
-        signal.signal(number, note)
+        signal.signal(number, record)
     try:
         yield lambda: caught[0] if caught else None
     finally:

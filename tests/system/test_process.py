@@ -1,4 +1,4 @@
-"""The process's share of the machine."""
+"""Settings of the process."""
 
 import subprocess
 import sys
@@ -7,11 +7,11 @@ import threading
 import pytest
 
 from charlm import cli
-from charlm.system.process import hush_threads, wait_briefly
+from charlm.system.process import limit_openmp_spinning, suppress_thread_os_errors
 
 
-def test_memory_is_kept_where_the_c_library_can() -> None:
-    """On Linux with glibc freed memory is kept; elsewhere the call says that it cannot."""
+def test_freed_memory_is_kept_with_glibc() -> None:
+    """On Linux with glibc freed memory is kept; elsewhere the call returns False."""
     check = (
         "import platform; from charlm.system.process import keep_freed_memory as keep; "
         "print(keep(), platform.libc_ver()[0])"
@@ -25,33 +25,36 @@ def test_memory_is_kept_where_the_c_library_can() -> None:
     ("given", "expected"),
     [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
 )
-def test_threads_wait_briefly(given: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Idle threads sleep soon, unless the environment says otherwise."""
+def test_openmp_spinning_is_limited(
+    given: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spinning of idle threads is limited, unless the environment sets it."""
     environment = dict(given)
     monkeypatch.setattr("os.environ", environment)
-    wait_briefly()
+    limit_openmp_spinning()
     assert environment.get("GOMP_SPINCOUNT") == expected
 
 
 @pytest.mark.parametrize(("error", "is_shown"), [(OSError(28, "no room"), False), (ValueError("no room"), True)])
-def test_threads_that_cannot_write_are_hushed(
+def test_os_errors_in_threads_are_suppressed(
     error: Exception, is_shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a thread that cannot write no traceback is shown, and of one that fails otherwise it is."""
+    """No traceback is printed for an OSError in a thread; for other errors it is."""
     monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
-    hush_threads()
+    suppress_thread_os_errors()
     threading.excepthook(threading.ExceptHookArgs((type(error), error, None, None)))
     assert ("no room" in capsys.readouterr().err) is is_shown
 
 
-def test_the_command_line_sets_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command line keeps memory and waits briefly before it runs anything."""
+def test_the_command_line_applies_all_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line applies all settings of the process before it runs a command."""
     called: list[str] = []
-    for name in ("open_standard_streams", "hush_threads", "wait_briefly", "keep_freed_memory"):
+    names = ("open_standard_streams", "suppress_thread_os_errors", "limit_openmp_spinning", "keep_freed_memory")
+    for name in names:
         monkeypatch.setattr(cli, name, lambda name=name: called.append(name))
     monkeypatch.setattr(cli, "run", lambda arguments: called.append("run") or 0)
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 0
-    assert set(called[:-1]) == {"open_standard_streams", "hush_threads", "wait_briefly", "keep_freed_memory"}
+    assert set(called[:-1]) == set(names)
     assert called[-1] == "run"

@@ -1,4 +1,4 @@
-"""Signals become a question that a loop asks."""
+"""Signals as a flag that a loop polls."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from charlm.system.signals import catch_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_first_signal_is_noted(number: int) -> None:
-    """The first signal is noted, and the former handlers are back for a second."""
+def test_first_signal_is_recorded(number: int) -> None:
+    """The first signal is recorded, and the previous handlers are restored for a second one."""
     before = signal.getsignal(number)
     with catch_signals() as caught:
         assert caught() is None
@@ -22,15 +22,15 @@ def test_first_signal_is_noted(number: int) -> None:
 
 
 def test_handlers_are_restored_without_a_signal() -> None:
-    """Leaving the context restores what was there."""
+    """Leaving the context restores the previous handlers."""
     before = signal.getsignal(signal.SIGINT)
     with catch_signals():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_other_threads_have_no_signals() -> None:
-    """Outside the main thread nothing is caught and nothing fails."""
+def test_other_threads_catch_no_signals() -> None:
+    """Outside the main thread no signal is caught, and there is no error."""
     answers: list[int | None] = []
 
     def work() -> None:
