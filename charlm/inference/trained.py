@@ -13,7 +13,7 @@ from charlm.runs.checkpoint import Checkpoint, load_checkpoint
 from charlm.runs.directory import RunDirectory
 from charlm.system.device import choose_device
 from charlm.text.corpus import load_corpus
-from charlm.text.remapping import Renumbered
+from charlm.text.remapping import RemappedIds
 from charlm.text.streams import split_ids
 from charlm.text.vocabulary import OnUnknown, Vocabulary
 
@@ -120,7 +120,7 @@ class TrainedModel:
             InputError: the text cannot be read, or has fewer than 2 characters that the model knows.
         """
         corpus = load_corpus(path, self.vocabulary.level)
-        known = Renumbered(corpus, self.vocabulary)
+        known = RemappedIds(corpus, self.vocabulary)
         return evaluate(self.model, known, window), known.num_unknown
 
 

@@ -12,7 +12,7 @@ PIECE_LENGTH = 1 << 15
 """Characters that are renumbered at a time, at least; for each piece of the text one number is kept."""
 
 
-class Renumbered:
+class RemappedIds:
     """The ids of a corpus in a vocabulary other than its own; characters that this does not have are left out.
 
     Attributes:
@@ -30,7 +30,7 @@ class Renumbered:
         self.num_unknown = int(corpus.counts[self._table < 0].sum())
         self._starts = [0]  # of each piece, and the end of the last, among the known characters
         for start in range(0, len(self._ids), PIECE_LENGTH):
-            self._starts.append(self._starts[-1] + len(self._renumber(start, start + PIECE_LENGTH)))
+            self._starts.append(self._starts[-1] + len(self._remap(start, start + PIECE_LENGTH)))
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -39,10 +39,10 @@ class Renumbered:
         """Return the new ids of a stretch of the known characters, (n,) int64."""
         start, end, _ = place.indices(len(self))
         first, last = bisect_right(self._starts, start) - 1, bisect_left(self._starts, end)
-        pieces = [self._renumber(n * PIECE_LENGTH, (n + 1) * PIECE_LENGTH) for n in range(first, max(last, first + 1))]
+        pieces = [self._remap(n * PIECE_LENGTH, (n + 1) * PIECE_LENGTH) for n in range(first, max(last, first + 1))]
         return torch.cat(pieces)[start - self._starts[first] :][: end - start]
 
-    def _renumber(self, start: int, end: int) -> Tensor:
+    def _remap(self, start: int, end: int) -> Tensor:
         """Return the new ids of the known ones among the old ids from start to end."""
         ids = self._table.index_select(0, self._ids[start:end].to(torch.int32))  # uint16 is no index
         return ids[ids >= 0]

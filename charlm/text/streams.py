@@ -1,6 +1,6 @@
-"""Splits of a corpus, and the parallel streams that training reads.
+"""Splits of a corpus, and the parallel streams of training batches.
 
-Dimensions: B batch (parallel streams), T time (characters a stream advances in a step), N characters.
+Dimensions: B batch (parallel streams), T time (characters of a stream per step), N characters.
 """
 
 import math
@@ -15,7 +15,7 @@ from charlm.errors import InputError
 
 
 class Splits(NamedTuple):
-    """The three contiguous parts of a corpus, each (N,): the first trains, the next validates, the last tests."""
+    """The contiguous splits of a corpus for training, validation and test, each (N,)."""
 
     train: Tensor
     val: Tensor
@@ -23,12 +23,12 @@ class Splits(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one training step reads.
+    """The batch of one training step.
 
     Attributes:
         inputs: (B, T) int64.
         targets: (B, T) int64, the inputs shifted by one character.
-        is_pass_start: whether the streams begin anew here, so that the state must be reset.
+        is_pass_start: whether the streams restart here, so that the state must be reset.
     """
 
     inputs: Tensor
@@ -37,10 +37,15 @@ class Batch(NamedTuple):
 
 
 def split_ids(ids: Tensor, val_frac: float, test_frac: float) -> Splits:
-    """Cut ids (N,) into contiguous parts by their shares, without copying.
+    """Split ids (N,) into contiguous parts, without copying.
+
+    Args:
+        ids: the corpus, (N,).
+        val_frac: fraction of the validation part.
+        test_frac: fraction of the test part.
 
     Raises:
-        InputError: a part that was asked for has fewer than the two characters that a prediction takes.
+        InputError: a required part has fewer than two characters, the minimum for one prediction.
     """
     val, test = Fraction(str(val_frac)), Fraction(str(test_frac))
     train_end = math.floor(len(ids) * (1 - val - test))
@@ -50,17 +55,18 @@ def split_ids(ids: Tensor, val_frac: float, test_frac: float) -> Splits:
         if is_wanted and len(part) < 2:
             raise InputError(
                 f"the {name} part of the corpus has {len(part)} of its {len(ids)} characters and needs at least 2. "
-                f"Use a longer text or other shares (data.val_frac={val_frac}, data.test_frac={test_frac})."
+                f"Use a longer text or other fractions (data.val_frac={val_frac}, data.test_frac={test_frac})."
             )
     return splits
 
 
 @dataclass(frozen=True)
 class ParallelStreams:
-    """A text cut into B streams that advance T characters a step.
+    """A text cut into B streams that advance T characters per step.
 
-    What a step reads depends on its number alone, so the number is all that resuming needs. A pass is as many whole
-    steps as fit; what they leave at the end of one pass is read in the next, which is aligned to the text's end.
+    A batch depends only on the step number, so the number is sufficient to resume. A pass has as many whole steps as
+    fit into the text. Even passes start at the beginning of the text and odd passes end at its end, so that the
+    remaining characters are read in every second pass.
 
     Args:
         ids: the text, (N,).
@@ -68,7 +74,7 @@ class ParallelStreams:
         seq_length: T.
 
     Raises:
-        InputError: the text is too short for one step; the message says the least length.
+        InputError: the text is too short for one step; the message states the minimum length.
     """
 
     ids: Tensor
@@ -77,20 +83,20 @@ class ParallelStreams:
 
     def __post_init__(self) -> None:
         if self.steps_per_pass < 1:
-            least = self.batch_size * self.seq_length + 1
+            minimum = self.batch_size * self.seq_length + 1
             raise InputError(
-                f"the training part of the corpus has {len(self.ids):,} characters; a step of train.batch_size="
-                f"{self.batch_size} times train.seq_length={self.seq_length} takes at least {least:,}. "
-                "Use a longer text, or lower one of the two."
+                f"the training part of the corpus has {len(self.ids):,} characters; a step with train.batch_size="
+                f"{self.batch_size} and train.seq_length={self.seq_length} needs at least {minimum:,}. "
+                "Use a longer text, or decrease one of the two."
             )
 
     @property
     def steps_per_pass(self) -> int:
-        """How many steps one pass over the text takes."""
+        """The number of steps in one pass over the text."""
         return (len(self.ids) - 1) // (self.batch_size * self.seq_length)
 
     def batch(self, step: int) -> Batch:
-        """Return what a step reads, steps counted from 0 over all passes."""
+        """Return the batch of a step; steps are counted from 0 over all passes."""
         pass_index, step_of_pass = divmod(step, self.steps_per_pass)
         stream_length = self.steps_per_pass * self.seq_length
         left_over = len(self.ids) - 1 - self.batch_size * stream_length

@@ -1,6 +1,6 @@
-"""The symbols of a model, and text to ids and back.
+"""Vocabularies: encode text to ids and decode ids to text.
 
-A symbol is a Unicode code point (level ``char``) or a byte (level ``byte``); its id is its place in the vocabulary.
+A symbol is a Unicode code point (level ``char``) or a byte (level ``byte``); its id is its index in the vocabulary.
 """
 
 import codecs
@@ -20,10 +20,10 @@ OnUnknown = Literal["error", "skip", "replace"]
 
 
 class TextDecoder(Protocol):
-    """Turns bytes into text as they come; an unfinished character waits for its end."""
+    """An incremental decoder of bytes to text; it buffers an incomplete character."""
 
     def decode(self, data: bytes, final: bool = False) -> str:
-        """Return the text that is complete so far."""
+        """Return the characters that ``data`` completes; with ``final``, an incomplete character as U+FFFD."""
         ...
 
 
@@ -32,19 +32,20 @@ class Vocabulary:
 
     Args:
         level: ``char`` or ``byte``.
-        symbols: the characters in order of code points, for ``char``; a byte vocabulary always has all 256.
+        symbols: the characters of a ``char`` vocabulary, in the order of their ids; a ``byte`` vocabulary always has
+            all 256 bytes.
 
     Raises:
-        ValueError: a symbol is not one character, stands twice, or there is none.
+        ValueError: a symbol is not a single character or is repeated, or there are no symbols.
     """
 
     def __init__(self, level: Level, symbols: Iterable[str] = ()) -> None:
         self.level = level
         self.symbols = [chr(byte) for byte in range(256)] if level == "byte" else list(symbols)
         if not self.symbols or any(len(symbol) != 1 for symbol in self.symbols):
-            raise ValueError("a vocabulary is made of single characters, at least one")
+            raise ValueError("a vocabulary needs at least one symbol, and each symbol must be a single character")
         if len(set(self.symbols)) != len(self.symbols):
-            raise ValueError("a symbol stands in the vocabulary twice")
+            raise ValueError("a symbol occurs twice in the vocabulary")
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -52,7 +53,7 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and (self.level, self.symbols) == (other.level, other.symbols)
 
-    __hash__ = None  # type: ignore[assignment]  # a vocabulary is compared, never a key
+    __hash__ = None  # type: ignore[assignment]  # equality without hashing
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -63,13 +64,13 @@ class Vocabulary:
         """Return the ids of a text, (N,) int64.
 
         Args:
-            text: any text; in a byte vocabulary its UTF-8 is encoded.
-            on_unknown: what to do with a character that has no id: ``error``, ``skip`` it, or ``replace`` it by the
-                nearest known one.
-            where: what to call the text in an error.
+            text: any text; a byte vocabulary encodes its UTF-8 bytes.
+            on_unknown: how to treat a character that is not in the vocabulary: raise an ``error``, ``skip`` it, or
+                ``replace`` it with the nearest known character.
+            where: name of the text in an error message.
 
         Raises:
-            InputError: a character has no id and ``on_unknown`` is ``error``.
+            InputError: a character is not in the vocabulary and ``on_unknown`` is ``error``.
         """
         if self.level == "byte":
             return torch.tensor(list(text.encode("utf-8", "surrogateescape")), dtype=torch.int64)
@@ -82,22 +83,25 @@ class Vocabulary:
         return torch.tensor([known[symbol] for symbol in text if symbol in known], dtype=torch.int64)
 
     def decode(self, ids: Tensor) -> str:
-        """Return the text of ids (N,); bytes that are no UTF-8 become U+FFFD."""
+        """Return the text of ids (N,); invalid UTF-8 becomes U+FFFD."""
         return self.decoder().decode(self.to_bytes(ids), final=True)
 
     def to_bytes(self, ids: Tensor) -> bytes:
-        """Return the UTF-8 of ids (N,): exactly the text that was encoded."""
+        """Return the text of ids (N,) as UTF-8; ids of a byte vocabulary give their bytes unchanged."""
         values = ids.tolist()
         if self.level == "byte":
             return bytes(values)
         return "".join(self.symbols[value] for value in values).encode("utf-8", "surrogatepass")
 
     def decoder(self) -> TextDecoder:
-        """Return a decoder for what ``to_bytes`` gives, piece by piece."""
+        """Return an incremental decoder for the output of ``to_bytes``."""
         return codecs.getincrementaldecoder("utf-8")("replace")
 
     def nearest(self, symbol: str) -> str:
-        """Return the known character most like an unknown one: its other case, its base letter, or by its name."""
+        """Return the known character nearest to an unknown one.
+
+        It is the other case, the base letter, or the character of the same Unicode category with the most similar name.
+        """
         base = unicodedata.normalize("NFKD", symbol)[0]
         for candidate in (symbol.swapcase(), base, base.swapcase()):
             if candidate in self.ids:
@@ -108,28 +112,28 @@ class Vocabulary:
         return max(alike, key=lambda known: difflib.SequenceMatcher(None, name, unicodedata.name(known, "")).ratio())
 
     def to_plain(self) -> dict[str, Any]:
-        """Return plain values that ``from_plain`` reads back."""
+        """Return a serializable description for ``from_plain``."""
         return {"level": self.level, "symbols": "" if self.level == "byte" else "".join(self.symbols)}
 
     @staticmethod
     def from_plain(plain: dict[str, Any]) -> "Vocabulary":
-        """Return the vocabulary that ``to_plain`` described.
+        """Return the vocabulary of a description by ``to_plain``.
 
         Raises:
-            ValueError: these are not the plain values of a vocabulary.
+            ValueError: the description is invalid.
         """
         level, symbols = plain.get("level"), plain.get("symbols")
         if level not in ("char", "byte") or not isinstance(symbols, str):
-            raise ValueError("this describes no vocabulary")
+            raise ValueError("invalid description of a vocabulary")
         return Vocabulary(level, symbols)
 
     def _describe_unknown(self, text: str, unknown: list[str], where: str) -> str:
         lines = []
         for symbol in unknown[:10]:
             name = unicodedata.name(symbol, "unnamed")
-            place = f"character {text.index(symbol) + 1} of {where}"
+            position = f"character {text.index(symbol) + 1} of {where}"
             lines.append(
-                f"{symbol!r} (U+{ord(symbol):04X} {name}), {place}; the nearest known is {self.nearest(symbol)!r}"
+                f"{symbol!r} (U+{ord(symbol):04X} {name}), {position}; the nearest known is {self.nearest(symbol)!r}"
             )
         more = f"\n  and {len(unknown) - 10} more" if len(unknown) > 10 else ""
         listed = "\n  ".join(lines)

@@ -330,8 +330,8 @@ def test_missing_configuration(charlm: CharlmCommand) -> None:
         (b"a", ["the train part of the corpus has 0 of its 1 characters and needs at least 2"]),
         (b"abc\n\xff\xfe\n", ["line 2, byte offset 4: the byte 0xff is not UTF-8", "data.level=byte"]),
         (bytes(range(128)) * 9, ["NUL characters", "data.level=byte"]),
-        (b"too short for a step", ["takes at least 65", "train.batch_size=4", "train.seq_length=16"]),
-        (b"ab" * 33, ["takes at least 65"]),
+        (b"too short for a step", ["needs at least 65", "train.batch_size=4", "train.seq_length=16"]),
+        (b"ab" * 33, ["needs at least 65"]),
     ],
     ids=["missing", "empty", "one character", "not UTF-8", "binary", "short", "shorter than a step"],
 )

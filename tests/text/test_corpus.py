@@ -1,4 +1,4 @@
-"""Corpora: text as ids on disk, in a cache that is keyed by content."""
+"""Corpora: text as ids on disk, in a cache keyed by content."""
 
 import errno
 import gzip
@@ -20,7 +20,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache; the folder of its corpora."""
+    """The corpora directory of an empty cache."""
     monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache" / "corpora"
 
@@ -39,7 +39,7 @@ def write(directory: Path, content: str | bytes, name: str = "a.txt") -> str:
 
 
 def spy() -> tuple[list[str], Progress]:
-    """Return a list that grows by the name of each reading, and the progress that makes it grow."""
+    """Return a list, and a progress callback that appends the name of each activity to it."""
     readings: list[str] = []
 
     def progress(activity: str, chunks: Iterable[bytes]) -> Iterable[bytes]:
@@ -50,7 +50,7 @@ def spy() -> tuple[list[str], Progress]:
 
 
 def fail_while(activity: str, error: BaseException) -> Progress:
-    """Return a progress that raises in the middle of one reading."""
+    """Return a progress callback that raises in the middle of one activity."""
 
     def chunks_until(chunks: Iterable[bytes]) -> Iterable[bytes]:
         yield from list(chunks)[:1]
@@ -62,8 +62,8 @@ def fail_while(activity: str, error: BaseException) -> Progress:
 @given(TEXT, st.integers(3, 9))
 @example("é€😀" * 5, 4)
 @example(BYTE_ORDER_MARK + "a", 3)
-def test_characters_come_back(text: str, chunk_bytes: int) -> None:
-    """Whatever the text and wherever the chunks cut its characters, the ids decode to it, without its mark."""
+def test_char_round_trip(text: str, chunk_bytes: int) -> None:
+    """The ids decode to the text without its byte-order mark, for any text and any chunk boundaries."""
     expected = text.removeprefix(BYTE_ORDER_MARK)
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "CHUNK_BYTES", chunk_bytes)
@@ -81,8 +81,8 @@ def test_characters_come_back(text: str, chunk_bytes: int) -> None:
 
 
 @given(st.binary(min_size=1), st.integers(1, 9))
-def test_bytes_come_back(data: bytes, chunk_bytes: int) -> None:
-    """At the level of bytes the ids are the bytes, zeros and broken UTF-8 among them, each counted."""
+def test_byte_round_trip(data: bytes, chunk_bytes: int) -> None:
+    """At level byte the ids and counts are those of the bytes, including zeros and invalid UTF-8."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "CHUNK_BYTES", chunk_bytes)
         patch.setenv("CHARLM_CACHE_DIR", f"{directory}/cache")
@@ -93,7 +93,7 @@ def test_bytes_come_back(data: bytes, chunk_bytes: int) -> None:
 
 
 def test_files_are_joined(tmp_path: Path, cache: Path) -> None:
-    """The files of a directory follow one another, each without its byte-order mark, packed ones unpacked."""
+    """The files of a directory are joined, without byte-order marks and with .gz files decompressed."""
     write(tmp_path / "d", "\ufeffone ", "1.txt")
     write(tmp_path / "d", gzip.compress("\ufefftwo ".encode()), "2.txt.gz")
     write(tmp_path / "d", "", "3.txt")
@@ -106,8 +106,8 @@ def test_files_are_joined(tmp_path: Path, cache: Path) -> None:
     ("num_symbols", "dtype"),
     [(256, torch.uint8), (257, torch.uint16), (65_536, torch.uint16), (65_537, torch.int32)],
 )
-def test_ids_are_narrow(num_symbols: int, dtype: torch.dtype, tmp_path: Path, cache: Path) -> None:
-    """The ids take the narrowest type that holds them all, and none wraps around."""
+def test_ids_have_the_narrowest_dtype(num_symbols: int, dtype: torch.dtype, tmp_path: Path, cache: Path) -> None:
+    """The ids have the narrowest dtype that fits the vocabulary, without overflow."""
     text = "".join(chr(code) for code in range(1, num_symbols + 2049) if not 0xD800 <= code < 0xE000)[:num_symbols]
     corpus = load_corpus(write(tmp_path, text), "char")
     assert len(corpus.vocabulary) == num_symbols
@@ -119,7 +119,7 @@ def test_ids_are_narrow(num_symbols: int, dtype: torch.dtype, tmp_path: Path, ca
 
 @pytest.mark.usefixtures("_small_chunks")
 @pytest.mark.parametrize(
-    ("data", "place"),
+    ("data", "position"),
     [
         (b"\xff", "line 1, byte offset 0: the byte 0xff is not UTF-8 (invalid start byte)"),
         (b"ab\ncd\n\nef\xe9gh\nij", "line 4, byte offset 9: the byte 0xe9 is not UTF-8 (invalid continuation byte)"),
@@ -128,32 +128,32 @@ def test_ids_are_narrow(num_symbols: int, dtype: torch.dtype, tmp_path: Path, ca
         (b"abc\n\x80\n", "line 2, byte offset 4: the byte 0x80 is not UTF-8 (invalid start byte)"),
     ],
 )
-def test_a_bad_byte_is_found(data: bytes, place: str, tmp_path: Path, cache: Path) -> None:
-    """A byte that is no UTF-8 is told by file, line and offset, in a later chunk or across two as well."""
+def test_invalid_utf8_is_located(data: bytes, position: str, tmp_path: Path, cache: Path) -> None:
+    """Invalid UTF-8 is reported with file, line and byte offset, also in a later chunk or across two chunks."""
     write(tmp_path / "d", "good\n", "1.txt")
     path = write(tmp_path / "d", data, "2.txt")
     with pytest.raises(InputError) as raised:
         load_corpus(str(tmp_path / "d"), "char")
-    assert str(raised.value) == f"{path}: {place}. Convert the file to UTF-8, or use data.level=byte."
+    assert str(raised.value) == f"{path}: {position}. Convert the file to UTF-8, or use data.level=byte."
     assert not cache.exists()
 
 
 def test_a_binary_file_is_refused(tmp_path: Path, cache: Path) -> None:
-    """NUL characters show that a file is no text, and the message names the level of bytes."""
+    """A file with NUL characters is refused as binary, and the error suggests level byte."""
     with pytest.raises(InputError, match=r"a\.txt: not a text, it holds NUL characters\. Use data\.level=byte"):
         load_corpus(write(tmp_path, "ab\0c"), "char")
 
 
 @pytest.mark.parametrize("level", ["char", "byte"])
 def test_an_empty_corpus_is_refused(level: str, tmp_path: Path, cache: Path) -> None:
-    """A corpus without a symbol is told, and nothing of it is kept."""
+    """An empty corpus raises an error and leaves nothing in the cache."""
     with pytest.raises(InputError, match=r"a\.txt: the corpus is empty\.$"):
         load_corpus(write(tmp_path, ""), level)
     assert not cache.exists()
 
 
 def test_a_corpus_is_encoded_once(tmp_path: Path, cache: Path) -> None:
-    """The second time a corpus is only read for its digest, and is the same."""
+    """On the second load a corpus is only read for its digest, and the result is the same."""
     readings, progress = spy()
     path = write(tmp_path, "some text")
     first = load_corpus(path, "char", progress)
@@ -166,8 +166,8 @@ def test_a_corpus_is_encoded_once(tmp_path: Path, cache: Path) -> None:
     assert (first.vocabulary, first.digest) == (second.vocabulary, second.digest)
 
 
-def test_the_cache_goes_by_content(tmp_path: Path, cache: Path) -> None:
-    """A copy shares what was encoded; an edited file of the same name and length does not."""
+def test_the_cache_is_keyed_by_content(tmp_path: Path, cache: Path) -> None:
+    """A copy of a file shares its encoding; an edited file of the same name and length does not."""
     readings, progress = spy()
     original = load_corpus(write(tmp_path, "abc"), "char")
     copy = load_corpus(write(tmp_path, "abc", "copy.txt"), "char", progress)
@@ -178,8 +178,8 @@ def test_the_cache_goes_by_content(tmp_path: Path, cache: Path) -> None:
     assert original.vocabulary.decode(original.ids) == "abc"
 
 
-def test_the_cache_goes_by_level(tmp_path: Path, cache: Path) -> None:
-    """One text at two levels is two corpora."""
+def test_the_cache_is_keyed_by_level(tmp_path: Path, cache: Path) -> None:
+    """The same text at two levels has two cache entries."""
     path = write(tmp_path, "é")
     chars, data = load_corpus(path, "char"), load_corpus(path, "byte")
     assert (chars.ids.tolist(), data.ids.tolist()) == ([0], [0xC3, 0xA9])
@@ -192,7 +192,7 @@ def test_the_cache_goes_by_level(tmp_path: Path, cache: Path) -> None:
 def test_an_interrupted_encoding_leaves_nothing(
     activity: str, error: BaseException, tmp_path: Path, cache: Path
 ) -> None:
-    """Whatever ends an encoding half-way, the cache holds nothing of it, and the next attempt is whole."""
+    """An encoding that is interrupted in any activity leaves nothing in the cache, and the next attempt succeeds."""
     path = write(tmp_path, "some text")
     is_disk_full = isinstance(error, OSError) and activity == "encoding"
     with pytest.raises(CharlmError if is_disk_full else type(error)):
@@ -202,8 +202,8 @@ def test_an_interrupted_encoding_leaves_nothing(
     assert corpus.vocabulary.decode(corpus.ids) == "some text"
 
 
-def test_two_encodings_at_once_agree(tmp_path: Path, cache: Path) -> None:
-    """When another process finishes the same corpus first, its encoding is used and no litter stays."""
+def test_concurrent_encodings_agree(tmp_path: Path, cache: Path) -> None:
+    """If another process finishes the same corpus first, its encoding is used and no temporary files are left."""
     path = write(tmp_path, "some text")
 
     def progress(activity: str, chunks: Iterable[bytes]) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Where a corpus's bytes come from."""
+"""Sources of a corpus: files, directories, globs, gzip files and built-in texts."""
 
 import gzip
 import sysconfig
@@ -23,7 +23,7 @@ def names(path: Path | str) -> list[str]:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A directory with files, hidden files, and files below it."""
+    """A directory with files, hidden files and subdirectories."""
     for name in ("b.txt", "a.txt", ".hidden", "sub/c.txt", "sub/.git/d.txt", ".venv/e.txt", "10.txt", "9.txt"):
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
@@ -32,27 +32,27 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_one_source(tmp_path: Path) -> None:
-    """A file gives its bytes as they are, whatever they are."""
+    """A file is one source, which returns its bytes unchanged."""
     (tmp_path / "a").write_bytes(bytes(range(256)))
     assert read(tmp_path / "a") == [bytes(range(256))]
 
 
 def test_chunks_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes come in chunks of a fixed size in their order, the last one shorter; they can be read again."""
+    """A source returns its bytes in chunks of a fixed size, the last one shorter, and can be read repeatedly."""
     monkeypatch.setattr(sources, "CHUNK_BYTES", 4)
     (tmp_path / "a").write_bytes(b"0123456789")
     (source,) = find_sources(str(tmp_path / "a"))
     assert list(source.chunks()) == list(source.chunks()) == [b"0123", b"4567", b"89"]
 
 
-def test_a_directory_is_read_in_order_of_names(tree: Path) -> None:
-    """Every file below a directory is read in order of path, hidden files and directories left out."""
+def test_a_directory_is_read_in_order_of_paths(tree: Path) -> None:
+    """All files below a directory are read in order of path, without hidden files and directories."""
     assert names(tree) == ["10.txt", "9.txt", "a.txt", "b.txt", "c.txt"]
     assert read(tree)[-1] == b"sub/c.txt"
 
 
 def test_a_hidden_directory_can_be_named(tree: Path) -> None:
-    """Hidden is what lies hidden below the directory, not the directory that is named."""
+    """A hidden directory that is named explicitly is read."""
     assert names(tree / ".venv") == ["e.txt"]
 
 
@@ -65,8 +65,8 @@ def test_a_hidden_directory_can_be_named(tree: Path) -> None:
         ("s*", None),
     ],
 )
-def test_a_glob_is_every_file_that_matches(pattern: str, expected: list[str] | None, tree: Path) -> None:
-    """A glob names files, in order of path; one that matches directories only names nothing."""
+def test_a_glob_gives_all_matching_files(pattern: str, expected: list[str] | None, tree: Path) -> None:
+    """A glob gives the matching files in order of path; one that matches only directories is an error."""
     if expected is None:
         with pytest.raises(InputError, match="no such file, directory or glob"):
             find_sources(str(tree / pattern))
@@ -75,14 +75,14 @@ def test_a_glob_is_every_file_that_matches(pattern: str, expected: list[str] | N
 
 
 def test_a_name_with_glob_characters_is_a_file_first(tmp_path: Path) -> None:
-    """A file that is called like a glob is that file."""
+    """If a file has the exact name of a glob, the file is read."""
     (tmp_path / "[ab].txt").write_bytes(b"brackets")
     (tmp_path / "a.txt").write_bytes(b"a")
     assert read(tmp_path / "[ab].txt") == [b"brackets"]
 
 
-def test_gzip_is_unpacked(tmp_path: Path) -> None:
-    """A .gz gives what it holds, of several members too."""
+def test_gzip_is_decompressed(tmp_path: Path) -> None:
+    """A .gz file gives its decompressed content, also with several members."""
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"one ") + gzip.compress(b"two"))
     assert read(tmp_path / "a.txt.gz") == [b"one two"]
 
@@ -98,17 +98,17 @@ GZIP = gzip.compress(bytes(range(256)) * 40)
         (GZIP[:-8] + bytes(4) + GZIP[-4:], "CRC check failed"),
         (GZIP[:30] + 20 * b"\xff" + GZIP[50:], "while decompressing"),
     ],
-    ids=["no gzip", "cut off", "wrong sum", "corrupt"],
+    ids=["not gzip", "truncated", "wrong checksum", "corrupt"],
 )
-def test_broken_gzip_is_told(data: bytes, reason: str, tmp_path: Path) -> None:
-    """Whatever way a .gz is broken, the error names the file and what is wrong."""
+def test_damaged_gzip_is_reported(data: bytes, reason: str, tmp_path: Path) -> None:
+    """A damaged .gz file raises an error with the file name and the reason."""
     (tmp_path / "a.gz").write_bytes(data)
     with pytest.raises(InputError, match=rf"a\.gz: cannot be read: .*{reason}"):
         read(tmp_path / "a.gz")
 
 
-def test_a_file_that_went_away_is_told(tmp_path: Path) -> None:
-    """A file that is deleted before it is read is the user's to mend."""
+def test_a_deleted_file_is_reported(tmp_path: Path) -> None:
+    """A file that is deleted before it is read raises InputError."""
     (tmp_path / "a").write_bytes(b"x")
     (source,) = find_sources(str(tmp_path / "a"))
     (tmp_path / "a").unlink()
@@ -116,22 +116,22 @@ def test_a_file_that_went_away_is_told(tmp_path: Path) -> None:
         list(source.chunks())
 
 
-def test_an_empty_directory_is_told(tmp_path: Path) -> None:
-    """A directory with nothing but hidden files holds nothing to train on."""
+def test_an_empty_directory_is_reported(tmp_path: Path) -> None:
+    """A directory that contains only hidden files raises an error."""
     (tmp_path / ".hidden").touch()
     with pytest.raises(InputError, match="the directory holds no file to train on"):
         find_sources(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", FETCHABLE)
-def test_a_corpus_to_fetch_names_the_command(name: str) -> None:
-    """A missing path that looks like a public corpus names the command that fetches it."""
+def test_a_missing_public_corpus_suggests_the_command(name: str) -> None:
+    """If a missing path has the name of a public corpus, the error gives the command that downloads it."""
     with pytest.raises(InputError, match=rf"no such corpus yet\. .*: python scripts/fetch_corpus\.py {name}$"):
         find_sources(f"nowhere/{name}.txt")
 
 
-def test_a_missing_path_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any other missing path says from where it was sought, and what else there is."""
+def test_a_missing_path_suggests_alternatives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For any other missing path the error gives the working directory and the available corpora."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as raised:
         find_sources("my.txt")
@@ -140,21 +140,21 @@ def test_a_missing_path_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("path", ["~nobody-of-that-name/a.txt", 5000 * "x", "a\0b"], ids=["user", "long", "nul"])
-def test_a_path_that_cannot_be_is_told(path: str) -> None:
-    """A path that the system refuses is the user's mistake."""
+def test_an_invalid_path_is_reported(path: str) -> None:
+    """A path that the operating system rejects raises InputError."""
     with pytest.raises(InputError):
         find_sources(path)
 
 
-def test_a_path_begins_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tilde stands for the home directory."""
+def test_tilde_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leading tilde is expanded to the home directory."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a").write_bytes(b"x")
     assert read("~/a") == [b"x"]
 
 
 def test_the_documentation_of_python_is_built_in() -> None:
-    """builtin:python-docs is one long text with the language's reference in it, the same every time."""
+    """builtin:python-docs is one long text that contains the language reference, and is always the same."""
     (text,) = read("builtin:python-docs")
     assert len(text) > 400_000
     assert text.startswith(b'The "assert" statement')
@@ -162,7 +162,7 @@ def test_the_documentation_of_python_is_built_in() -> None:
 
 
 def test_the_source_of_python_is_built_in() -> None:
-    """builtin:python-source is the standard library's modules in order, the ones above it left out."""
+    """builtin:python-source is the modules of the standard library in order, without tests and installed packages."""
     found = find_sources("builtin:python-source")
     files = [Path(source.name) for source in found]
     assert Path(sysconfig.get_path("stdlib")) / "argparse.py" in files
@@ -170,8 +170,8 @@ def test_the_source_of_python_is_built_in() -> None:
     assert not [file for file in files if {"site-packages", "test"} & set(file.parts)]
 
 
-def test_a_module_in_another_encoding_becomes_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modules are read in the encoding that they declare; tests and installed packages are left out."""
+def test_modules_are_converted_to_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are read in their declared encoding; tests and installed packages are excluded."""
     (tmp_path / "a.py").write_bytes("# coding: latin-1\n# é".encode("latin-1"))
     (tmp_path / "b.txt").touch()
     for name in ("test", "tests", "site-packages", "__pycache__"):
@@ -181,8 +181,8 @@ def test_a_module_in_another_encoding_becomes_utf8(tmp_path: Path, monkeypatch: 
     assert read("builtin:python-source") == ["# coding: latin-1\n# é".encode()]
 
 
-def test_an_unknown_builtin_is_told() -> None:
-    """A built-in corpus that does not exist names those that do."""
+def test_an_unknown_builtin_is_reported() -> None:
+    """For an unknown built-in corpus the error lists the known ones."""
     with pytest.raises(
         InputError, match=r"^builtin:x: unknown corpus\. Known: builtin:python-docs and builtin:python-s"
     ):

@@ -1,4 +1,4 @@
-"""The symbols of a model, and text to ids and back."""
+"""Vocabularies: encode text to ids and decode ids to text."""
 
 import itertools
 
@@ -14,8 +14,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(TEXT)
-def test_characters_come_back(text: str) -> None:
-    """Decoding what was encoded is the identity for any vocabulary that has the characters."""
+def test_char_round_trip(text: str) -> None:
+    """Decoding inverts encoding for every vocabulary that contains the characters."""
     vocabulary = Vocabulary("char", sorted(set(text)) or "a")
     ids = vocabulary.encode(text)
     assert ids.dtype == torch.int64
@@ -25,8 +25,8 @@ def test_characters_come_back(text: str) -> None:
 
 
 @given(TEXT)
-def test_bytes_come_back(text: str) -> None:
-    """A byte vocabulary encodes any text, one id for each byte of its UTF-8."""
+def test_byte_round_trip(text: str) -> None:
+    """A byte vocabulary encodes any text, with one id for each byte of its UTF-8."""
     vocabulary = Vocabulary("byte")
     ids = vocabulary.encode(text)
     assert ids.tolist() == list(text.encode())
@@ -35,8 +35,8 @@ def test_bytes_come_back(text: str) -> None:
 
 
 @given(st.binary())
-def test_any_bytes_survive(data: bytes) -> None:
-    """Bytes that are no UTF-8 come back as they were, through the text that stands for them."""
+def test_invalid_utf8_round_trip(data: bytes) -> None:
+    """Invalid UTF-8 is preserved through text with surrogate escapes."""
     vocabulary = Vocabulary("byte")
     ids = vocabulary.encode(data.decode("utf-8", "surrogateescape"))
     assert vocabulary.to_bytes(ids) == data
@@ -44,27 +44,27 @@ def test_any_bytes_survive(data: bytes) -> None:
 
 
 @given(TEXT, st.sampled_from(["char", "byte"]), st.lists(st.integers(0, 40)))
-def test_a_decoder_takes_pieces(text: str, level: Level, cuts: list[int]) -> None:
-    """Wherever its ids are cut, a text decodes piece by piece to itself, and no piece holds half a character."""
+def test_incremental_decoding(text: str, level: Level, cuts: list[int]) -> None:
+    """Incremental decoding gives the text, for any partition of the ids into pieces."""
     vocabulary = Vocabulary(level, sorted(set(text)) or "a")
     ids = vocabulary.encode(text)
     decoder = vocabulary.decoder()
-    places = [0, *sorted(min(cut, len(ids)) for cut in cuts), len(ids)]
-    pieces = [decoder.decode(vocabulary.to_bytes(ids[a:b])) for a, b in itertools.pairwise(places)]
+    bounds = [0, *sorted(min(cut, len(ids)) for cut in cuts), len(ids)]
+    pieces = [decoder.decode(vocabulary.to_bytes(ids[a:b])) for a, b in itertools.pairwise(bounds)]
     assert "".join(pieces) == text
     assert decoder.decode(b"", final=True) == ""
 
 
 def test_a_decoder_waits_for_a_whole_character() -> None:
-    """A character of four bytes appears with its last one, and an unfinished one as U+FFFD at the end."""
+    """A character is returned with its last byte; an incomplete one becomes U+FFFD at the end."""
     decoder = Vocabulary("byte").decoder()
     assert [decoder.decode(bytes([byte])) for byte in "😀".encode()] == ["", "", "", "😀"]
     assert decoder.decode("é".encode()[:1]) == ""
     assert decoder.decode(b"", final=True) == "\ufffd"
 
 
-def test_unknown_characters_are_named() -> None:
-    """Every unknown character is told once, with its name, its first place and the nearest known one."""
+def test_unknown_characters_are_reported() -> None:
+    """Each unknown character is reported once, with its name, its first position and the nearest known character."""
     with pytest.raises(InputError) as raised:
         Vocabulary("char", "\n Eab,").encode("aé\x01é—B", where="the prompt")
     assert str(raised.value) == (
@@ -78,7 +78,7 @@ def test_unknown_characters_are_named() -> None:
 
 
 def test_many_unknown_characters_are_counted() -> None:
-    """Beyond ten the unknown characters are only counted."""
+    """More than ten unknown characters are only counted."""
     with pytest.raises(InputError, match=r"\n  and 3 more\nUse --on-unknown") as raised:
         Vocabulary("char", "a").encode("bcdefghijklmn")
     assert str(raised.value).count("the nearest known is") == 10
@@ -88,28 +88,28 @@ def test_many_unknown_characters_are_counted() -> None:
     ("unknown", "nearest"),
     [("A", "a"), ("é", "e"), ("É", "e"), ("ﬁ", "f"), ("２", "2"), ("7", "2"), ("!", "?"), ("…", ".")],
 )
-def test_the_nearest_is_alike(unknown: str, nearest: str) -> None:
-    """The nearest character is the other case, the base letter, or of the same kind."""
+def test_nearest_character(unknown: str, nearest: str) -> None:
+    """The nearest character is the other case, the base letter, or of the same category."""
     assert Vocabulary("char", " .?2aef").nearest(unknown) == nearest
 
 
 @pytest.mark.parametrize(("on_unknown", "text"), [("skip", "aa"), ("replace", "aaba")])
 def test_unknown_characters_are_skipped_or_replaced(on_unknown: OnUnknown, text: str) -> None:
-    """Unknown characters are left out, or stand as their nearest ones."""
+    """Unknown characters are skipped, or replaced with the nearest known ones."""
     vocabulary = Vocabulary("char", "ab")
     assert vocabulary.decode(vocabulary.encode("aÀBa", on_unknown)) == text
 
 
-def test_nothing_encodes_to_no_ids() -> None:
-    """An empty text, or one of skipped characters only, is an empty tensor of ids."""
+def test_empty_text_gives_no_ids() -> None:
+    """An empty text, or one in which all characters are skipped, gives an empty tensor."""
     for ids in (Vocabulary("char", "a").encode("xyz", "skip"), Vocabulary("byte").encode("")):
         assert ids.shape == (0,)
         assert ids.dtype == torch.int64
 
 
 @given(st.sets(st.characters(exclude_categories=["Cs"]), min_size=1), st.sampled_from(["char", "byte"]))
-def test_plain_values_come_back(symbols: set[str], level: Level) -> None:
-    """A vocabulary equals the one that its plain values describe, in level and in order."""
+def test_serialization_round_trip(symbols: set[str], level: Level) -> None:
+    """``from_plain`` inverts ``to_plain``."""
     vocabulary = Vocabulary(level, sorted(symbols))
     assert Vocabulary.from_plain(vocabulary.to_plain()) == vocabulary
 
@@ -119,21 +119,21 @@ def test_plain_values_come_back(symbols: set[str], level: Level) -> None:
     [{}, {"level": "word", "symbols": "ab"}, {"level": "char"}, {"level": "char", "symbols": ["a"]},
      {"level": "char", "symbols": ""}, {"level": "char", "symbols": "aba"}],
 )  # fmt: skip
-def test_other_plain_values_are_refused(plain: dict[str, object]) -> None:
-    """Values that describe no vocabulary raise."""
+def test_invalid_descriptions_are_refused(plain: dict[str, object]) -> None:
+    """An invalid description raises ValueError."""
     with pytest.raises(ValueError, match="vocabulary"):
         Vocabulary.from_plain(plain)
 
 
 @pytest.mark.parametrize(("symbols", "reason"), [([], "at least one"), (["ab"], "single"), (["a", "a"], "twice")])
-def test_faulty_symbols_are_refused(symbols: list[str], reason: str) -> None:
-    """A vocabulary has symbols, each of one character, each once."""
+def test_invalid_symbols_are_refused(symbols: list[str], reason: str) -> None:
+    """No symbols, symbols of several characters, and repeated symbols raise ValueError."""
     with pytest.raises(ValueError, match=reason):
         Vocabulary("char", symbols)
 
 
 def test_vocabularies_are_compared_by_level_and_order() -> None:
-    """Equal are only vocabularies of one level with the same symbols at the same ids."""
+    """Vocabularies are equal only if they have the same level and the same symbols at the same ids."""
     assert Vocabulary("char", "ab") == Vocabulary("char", ["a", "b"])
     assert Vocabulary("char", "ab") != Vocabulary("char", "ba")
     assert Vocabulary("byte") != Vocabulary("char", map(chr, range(256)))
