@@ -7,13 +7,13 @@ from charlm.comparison.plan import Plan
 def format_plan(plan: Plan) -> str:
     """Return the arms of a comparison with their sizes, part by part."""
     unit = UNITS[plan.arms[0].match]
-    titles = ["budget", "layers", "width", "embedding", "LSTM", "output", "parameters", "products", "off budget"]
+    titles = ["budget", "layers", "width", "embedding", "LSTM", "output", "parameters", "MACs", "off budget"]
     rows = [
         [
             f"{number:,}"
             for number in (arm.budget, arm.num_layers, arm.hidden_size, *arm.parts.values(), arm.num_parameters)
         ]
-        + [f"{arm.num_products:,}", f"{arm.mismatch:+.2%}"]
+        + [f"{arm.num_macs:,}", f"{arm.mismatch:+.2%}"]
         for arm in plan.arms
     ]
     widths = [max(len(cell) for cell in column) for column in zip(titles, *rows, strict=True)]
@@ -22,7 +22,7 @@ def format_plan(plan: Plan) -> str:
     return "\n".join(
         [
             f"Depths matched by {plan.arms[0].match}: the budget counts {unit}; embedding, LSTM and output are "
-            "parameters, products multiply-adds a character.",
+            "parameters; MACs are multiply-accumulate operations per character.",
             *lines,
             f"{len(plan.arms)} arms, seeds {', '.join(map(str, plan.seeds))}, {tuning}.",
         ]

@@ -1,4 +1,4 @@
-"""The arms of a comparison: the width at which each depth is as large as the others.
+"""The arms of a comparison: for each depth, the width that matches the budget.
 
 Symbols: V vocabulary, E embedding, H hidden width, L layers.
 """
@@ -10,20 +10,20 @@ from typing import Literal
 from charlm.errors import InputError
 
 Match = Literal["parameters", "width", "compute"]
-"""What all arms have the same of."""
+"""The quantity that is equal in all arms."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One depth of a comparison at one size.
+    """One depth of a comparison at one budget.
 
     Attributes:
         num_layers: L.
-        hidden_size: H, the width that comes closest to the budget.
+        hidden_size: H, the width whose size is closest to the budget.
         vocabulary_size: V.
         embed_size: E.
-        match: what the budget counts.
-        budget: how much of it was asked for.
+        match: the quantity that the budget limits.
+        budget: the requested amount of it.
     """
 
     num_layers: int
@@ -47,45 +47,45 @@ class Arm:
         return sum(self.parts.values())
 
     @property
-    def num_products(self) -> int:
-        """Multiply-adds of one character on the way forward; training takes three times as many.
+    def num_macs(self) -> int:
+        """Multiply-accumulate operations (MACs) of the forward pass per character; training takes three times as many.
 
-        The first layer's input costs none, for W times the embedding is a table that is looked up.
+        The input projection of the first layer counts zero, because it is a table lookup.
         """
         V, H, L = self.vocabulary_size, self.hidden_size, self.num_layers
         return 4 * H * H + (L - 1) * 4 * H * (H + H) + V * H
 
     @property
     def size(self) -> int:
-        """What the arm has of that which is matched."""
+        """The amount of the matched quantity that the arm has."""
         return SIZES[self.match](self)
 
     @property
     def mismatch(self) -> float:
-        """How far the arm is from the budget, as a share of it; positive above."""
+        """The relative difference of the size to the budget; positive if the size is larger."""
         return self.size / self.budget - 1
 
 
 SIZES: dict[Match, Callable[[Arm], int]] = {
     "parameters": lambda arm: arm.num_parameters,
     "width": lambda arm: arm.hidden_size,
-    "compute": lambda arm: arm.num_products,
+    "compute": lambda arm: arm.num_macs,
 }
-"""How each kind of budget is counted; every one grows with the width."""
+"""The size of an arm for each kind of budget; each increases with the width."""
 
 UNITS: dict[Match, str] = {
     "parameters": "parameters",
-    "width": "hidden units a layer",
-    "compute": "multiply-adds a character",
+    "width": "hidden units per layer",
+    "compute": "MACs per character",
 }
-"""What each kind of budget is counted in."""
+"""The unit of each kind of budget."""
 
 
 def solve_width(arm: Arm) -> Arm:
-    """Return an arm with the width whose size is closest to its budget, the smaller of two as close.
+    """Return the arm with the width whose size is closest to its budget; of two equally close widths, the smaller.
 
     Raises:
-        InputError: not even a width of 1 is within the budget.
+        InputError: the size at width 1 exceeds the budget.
     """
 
     def size(hidden_size: int) -> int:
@@ -93,8 +93,8 @@ def solve_width(arm: Arm) -> Arm:
 
     if size(1) > arm.budget:
         raise InputError(
-            f"a budget of {arm.budget:,} {UNITS[arm.match]} is too small for a depth of {arm.num_layers}, which has "
-            f"{size(1):,} at width 1. Raise --budget."
+            f"a budget of {arm.budget:,} {UNITS[arm.match]} is too small for a depth of {arm.num_layers}, which needs "
+            f"{size(1):,} at width 1. Increase --budget."
         )
     low, high = 1, 2
     while size(high) <= arm.budget:
@@ -108,7 +108,7 @@ def solve_width(arm: Arm) -> Arm:
 def plan_arms(
     depths: Sequence[int], match: Match, budgets: Sequence[int], vocabulary_size: int, embed_size: int
 ) -> list[Arm]:
-    """Return an arm for each budget and depth, the depths of a budget side by side.
+    """Return one arm for each budget and depth, grouped by budget.
 
     Raises:
         InputError: a budget is too small for a depth.

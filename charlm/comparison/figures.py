@@ -1,4 +1,4 @@
-"""What a comparison found, in pictures: curves.png and depth.png."""
+"""The figures of a comparison: curves.png and depth.png."""
 
 import io
 import statistics
@@ -17,10 +17,9 @@ COLORS = mpl.colormaps["tab10"]
 
 
 def draw_curves(results: Results) -> bytes:
-    """Return a PNG of validation loss against characters and against time.
+    """Return a PNG of the validation loss over characters and over time.
 
-    A row for each budget, a colour for each depth: the mean over seeds as a line, from the lowest to the highest as a
-    band.
+    Each budget has a row, each depth a colour. Lines are means over seeds; bands extend from minimum to maximum.
     """
     groups = results.groups
     figure = Figure(figsize=(11, 1 + 3.6 * len(groups)), layout="constrained")
@@ -54,7 +53,7 @@ def _draw_band(axes: Axes, x: Sequence[float], losses: Sequence[Sequence[float]]
 
 
 def draw_depths(results: Results) -> bytes:
-    """Return a PNG of loss against parameters, a line for each depth, with 95 % intervals of the mean over seeds."""
+    """Return a PNG of the loss over parameters: a line for each depth, with 95 % intervals of the mean over seeds."""
     figure = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.subplots()
     by_depth: dict[int, list[ArmFindings]] = {}
@@ -74,7 +73,7 @@ def draw_depths(results: Results) -> bytes:
         )
     axes.set_xscale("log")
     counts = [arm.num_parameters for arms in by_depth.values() for arm in arms] or [1]
-    axes.set_xlim(min(counts) / 1.3, max(counts) * 1.3)  # arms of one budget stand close together, as they are
+    axes.set_xlim(min(counts) / 1.3, max(counts) * 1.3)  # arms of one budget are close together
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_locator(NullLocator())

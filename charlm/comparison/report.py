@@ -151,7 +151,7 @@ def _count_layers(num_layers: int) -> str:
 
 
 def _format_parts(results: Results) -> str:
-    titles = ["budget", "layers", "width", "embedding", "LSTM layers", "output", "multiply-adds a character"]
+    titles = ["budget", "layers", "width", "embedding", "LSTM layers", "output", "MACs per character"]
     rows = [
         [f"{count:,}" for count in (group.budget, arm.num_layers, arm.hidden_size, *arm.parameters.values())]
         + [f"{arm.num_products:,}"]

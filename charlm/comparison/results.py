@@ -149,7 +149,7 @@ def _summarize_arm(outcome: ArmOutcome, candidates: Sequence[Candidate], loss: L
         hidden_size=arm.hidden_size,
         parameters=arm.parts,
         num_parameters=arm.num_parameters,
-        num_products=arm.num_products,
+        num_products=arm.num_macs,
         mismatch=arm.mismatch,
         learning_rate=outcome.chosen.learning_rate if outcome.chosen else None,
         dropout=outcome.chosen.dropout if outcome.chosen else None,

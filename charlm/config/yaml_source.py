@@ -1,7 +1,7 @@
-"""YAML with line numbers, and without YAML's traps.
+"""A YAML reader with line numbers that rejects YAML 1.1's ambiguous values.
 
 PyYAML reads ``2e-3`` as a string, ``off`` as False, ``010`` as 8, ``1:30`` as 90, and keeps the last of two equal
-keys. Here the first is the number it looks like, and each of the others is a problem with a line and a remedy.
+keys. This module reads the first as a number and reports each of the others as a problem with its line and a remedy.
 """
 
 import re
@@ -19,13 +19,13 @@ _PLAIN_FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 @dataclass
 class YamlSource:
-    """A YAML text as sections of scalars.
+    """The content of a YAML document with sections of scalars.
 
     Attributes:
-        name: what to call it in an error, a path as a rule.
-        values: section to key to value.
-        lines: the line, from 1, on which each path stands.
-        problems: a line each, with its place.
+        name: name of the document in error messages, usually its path.
+        values: values by section and key.
+        lines: line number, from 1, of each section and key.
+        problems: one message per problem, with its line where known.
     """
 
     name: str
@@ -35,22 +35,22 @@ class YamlSource:
 
 
 def read_yaml(text: str, name: str) -> YamlSource:
-    """Read a mapping of sections, each a mapping of scalars; what does not fit becomes a problem, never an exception.
+    """Read a mapping of sections, each a mapping of scalars; errors become problems, never exceptions.
 
     Args:
         text: the YAML document.
-        name: what to call it in an error.
+        name: name of the document in error messages.
     """
     source = YamlSource(name)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        source.problems.append(f"{place}this is not YAML: {error.problem or error.context}.")
+        position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        source.problems.append(f"{position}invalid YAML: {error.problem or error.context}.")
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
-        source.problems.append(f"this is not YAML: {reason}.")
+        source.problems.append(f"invalid YAML: {reason}.")
     else:
         if root is not None:
             _read_sections(root, source)
@@ -58,17 +58,17 @@ def read_yaml(text: str, name: str) -> YamlSource:
 
 
 def read_scalar(text: str) -> Scalar:
-    """Read one plain value as this module's YAML reads it.
+    """Read one unquoted value as ``read_yaml`` does.
 
     Raises:
-        ValueError: the value is one of YAML's traps; the message says what to write instead.
+        ValueError: the value is ambiguous in YAML; the message says what to write instead.
     """
     tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return _plain_value(str(tag), text)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes, beyond what PyYAML reads as a number, what this module does; escapes the line breaks that it folds."""
+    """Also quotes strings that only this module reads as numbers; escapes special characters, such as line breaks."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
@@ -81,7 +81,7 @@ _Dumper.add_implicit_resolver(
 
 
 def write_yaml(tree: Mapping[str, Mapping[str, Scalar]]) -> str:
-    """Return the YAML that ``read_yaml`` reads back as equal values."""
+    """Return YAML text that ``read_yaml`` reads back as equal values."""
     return str(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
@@ -101,29 +101,29 @@ def _read_sections(root: yaml.Node, source: YamlSource) -> None:
 
 
 def _read_leaf(leaf: yaml.Node, section: str, key: str, source: YamlSource) -> None:
-    place = f"line {source.lines[section, key]}, {section}.{key}"
+    position = f"line {source.lines[section, key]}, {section}.{key}"
     if not isinstance(leaf, yaml.ScalarNode):
-        source.problems.append(f"{place}: expected one value, got {_describe(leaf)}.")
+        source.problems.append(f"{position}: expected one value, got {_describe(leaf)}.")
         return
     is_quoted = leaf.style is not None
     try:
         source.values[section][key] = leaf.value if is_quoted else _plain_value(leaf.tag, leaf.value)
     except ValueError as error:
-        source.problems.append(f"{place}: {error}")
+        source.problems.append(f"{position}: {error}")
 
 
-def _unique_items(node: yaml.MappingNode, above: KeyPath, source: YamlSource) -> list[tuple[str, yaml.Node]]:
-    """Return the items of a mapping under new names, and note where each stands."""
+def _unique_items(node: yaml.MappingNode, parent: KeyPath, source: YamlSource) -> list[tuple[str, yaml.Node]]:
+    """Return the items of a mapping without repeated keys, and record the line of each key."""
     items = []
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
             source.problems.append(f"line {line}: expected a key, got {_describe(key_node)}.")
             continue
-        path = (*above, key_node.value)
+        path = (*parent, key_node.value)
         if path in source.lines:
             first = source.lines[path]
-            source.problems.append(f"line {line}, {'.'.join(path)}: already given on line {first}; keep one.")
+            source.problems.append(f"line {line}, {'.'.join(path)}: already set on line {first}; keep one.")
             continue
         source.lines[path] = line
         items.append((key_node.value, value_node))
@@ -140,7 +140,7 @@ def _plain_value(tag: str, text: str) -> Scalar:
         return text.lower() == "true"
     if kind == "int":
         if not _PLAIN_INT.fullmatch(text):
-            raise ValueError(f"YAML reads {text} as another number; write it in plain decimal digits, or quote it.")
+            raise ValueError(f"YAML reads {text} as a different number; write it in decimal digits, or quote it.")
         return int(text.replace("_", ""))
     if kind == "float" or _PLAIN_FLOAT.fullmatch(text):
         return _float(text)
@@ -149,7 +149,7 @@ def _plain_value(tag: str, text: str) -> Scalar:
 
 def _float(text: str) -> float:
     if ":" in text:
-        raise ValueError(f"YAML reads {text} as a number to the base 60; write it in decimal, or quote it.")
+        raise ValueError(f"YAML reads {text} as a number in base 60; write it in decimal, or quote it.")
     return float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
 
 

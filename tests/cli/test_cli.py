@@ -304,9 +304,9 @@ def test_compare_layers_mistakes(charlm: CharlmCommand, config_file: Path, argum
         ("model:\n  hiden_size: 3\n", ["line 2, model.hiden_size: unknown key. Did you mean 'hidden_size'?"]),
         ("train:\n  learning_rate: fast\n", ["line 2, train.learning_rate: expected a number above 0, got 'fast'."]),
         ("model:\n  hidden_size: 0\n", ["line 2, model.hidden_size: expected a whole number of at least 1"]),
-        ("train:\n  seed: 1\n  seed: 2\n", ["line 3, train.seed: already given on line 2"]),
+        ("train:\n  seed: 1\n  seed: 2\n", ["line 3, train.seed: already set on line 2"]),
         ("- 1\n- 2\n", ["expected sections"]),
-        ("model: [\n", ["this is not YAML"]),
+        ("model: [\n", ["invalid YAML"]),
         ("model:\n  hiden_size: 3\ntrain:\n  lr: 1\n", ["2 problems", "line 2", "line 4", "nothing was written"]),
     ],
 )

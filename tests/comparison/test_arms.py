@@ -1,4 +1,4 @@
-"""The arms: exact counts, and widths that no other width beats."""
+"""The arms: exact counts, and widths that are closest to the budget."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ MATCHES = sorted(SIZES)
 def test_no_other_width_comes_closer(
     match: Match, budget: int, vocabulary_size: int, embed_size: int, num_layers: int
 ) -> None:
-    """The solved width is as close to the budget as any, the smaller of two as close; or the budget is too small."""
+    """No other width is closer to the budget, and the smaller of two equally close ones is chosen."""
     arm = Arm(num_layers, 1, vocabulary_size, embed_size, match, budget)
 
     def distance(width: int) -> int:
@@ -39,7 +39,7 @@ def test_no_other_width_comes_closer(
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 def test_counts_are_those_of_the_model(num_layers: int) -> None:
-    """The parts of an arm are those of the model that it describes, parameter for parameter."""
+    """The parameter counts of an arm equal those of the model."""
     arm = Arm(num_layers, 13, 11, 5, "parameters", 1)
     counted = count_parameters(CharLM(11, num_layers=num_layers, hidden_size=13, embed_size=5, dropout=0.0))
     assert arm.num_parameters == counted["whole"]
@@ -51,16 +51,16 @@ def test_counts_are_those_of_the_model(num_layers: int) -> None:
 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
-def test_products_are_those_of_the_model(num_layers: int) -> None:
-    """The multiply-adds of a character are one for each weight of a matrix, without the looked-up first input."""
+def test_num_macs_is_that_of_the_model(num_layers: int) -> None:
+    """One character takes one MAC for each weight of a matrix, except the input weights of the first layer."""
     model = CharLM(11, num_layers=num_layers, hidden_size=13, embed_size=5, dropout=0.0)
     matrices = [weight for name, weight in model.named_parameters() if weight.dim() == 2 and "embedding" not in name]
     expected = sum(weight.numel() for weight in matrices) - 4 * 13 * 5
-    assert Arm(num_layers, 13, 11, 5, "compute", 1).num_products == expected
+    assert Arm(num_layers, 13, 11, 5, "compute", 1).num_macs == expected
 
 
 def test_arms_state_their_mismatch() -> None:
-    """Every arm says how large it is and how far that is from the budget."""
+    """The mismatch of an arm is its relative difference to the budget."""
     arms = plan_arms([1, 2, 3], "parameters", [100_000], 65, 32)
     assert [arm.num_layers for arm in arms] == [1, 2, 3]
     assert arms[0].hidden_size > arms[1].hidden_size > arms[2].hidden_size
@@ -68,8 +68,8 @@ def test_arms_state_their_mismatch() -> None:
     assert all(arm.mismatch == pytest.approx(arm.num_parameters / 100_000 - 1) for arm in arms)
 
 
-def test_budgets_stand_together() -> None:
-    """The depths of a budget follow one another, budget by budget."""
+def test_arms_are_grouped_by_budget() -> None:
+    """The arms are ordered by budget, then by depth."""
     arms = plan_arms([1, 2], "width", [8, 16], 65, 32)
     assert [(arm.budget, arm.num_layers) for arm in arms] == [(8, 1), (8, 2), (16, 1), (16, 2)]
     assert [arm.hidden_size for arm in arms] == [8, 8, 16, 16]
@@ -78,11 +78,11 @@ def test_budgets_stand_together() -> None:
 @pytest.mark.parametrize(
     ("match", "budget", "message"),
     [
-        ("parameters", 560, "560 parameters is too small for a depth of 3, which has"),
-        ("compute", 60, "60 multiply-adds a character is too small for a depth of 1, which has 69 at"),
+        ("parameters", 560, "560 parameters is too small for a depth of 3, which needs"),
+        ("compute", 60, "60 MACs per character is too small for a depth of 1, which needs 69 at"),
     ],
 )
 def test_budget_too_small(match: Match, budget: int, message: str) -> None:
-    """A budget below width 1 names the depth and the least it takes."""
+    """If a budget is below the size at width 1, the error gives the depth and that size."""
     with pytest.raises(InputError, match=message):
         plan_arms([1, 3], match, [budget], 65, 6)

@@ -16,14 +16,14 @@ FAULTY_CONFIGS = Path(__file__).with_name("faulty_configs")
 
 PROBLEMS = {
     "base_sixty": [
-        "line 2, train.max_steps: YAML reads 1:30 as another number; write it in plain decimal digits, or quote it.",
-        "line 3, train.learning_rate: YAML reads 1:30.5 as a number to the base 60; write it in decimal, or quote it.",
+        "line 2, train.max_steps: YAML reads 1:30 as a different number; write it in decimal digits, or quote it.",
+        "line 3, train.learning_rate: YAML reads 1:30.5 as a number in base 60; write it in decimal, or quote it.",
     ],
-    "beyond_unicode": ["this is not YAML: Python int too large to convert to C int."],
-    "deeply_nested": ["this is not YAML: nested too deeply."],
+    "beyond_unicode": ["invalid YAML: Python int too large to convert to C int."],
+    "deeply_nested": ["invalid YAML: nested too deeply."],
     "duplicated_key": [
-        "line 4, train.seed: already given on line 2; keep one.",
-        "line 7, train: already given on line 1; keep one.",
+        "line 4, train.seed: already set on line 2; keep one.",
+        "line 7, train: already set on line 1; keep one.",
     ],
     "fractions_leave_nothing": [
         "line 4, data.val_frac: with test_frac it leaves nothing to train on (together 1 of 1).",
@@ -35,8 +35,8 @@ PROBLEMS = {
     ],
     "many_mistakes": [
         "line 2, model.hiden_size: unknown key. Did you mean 'hidden_size'?",
-        "line 4, model.dropout: already given on line 3; keep one.",
-        "line 6, train.seed: YAML reads 010 as another number; write it in plain decimal digits, or quote it.",
+        "line 4, model.dropout: already set on line 3; keep one.",
+        "line 6, train.seed: YAML reads 010 as a different number; write it in decimal digits, or quote it.",
         "line 7, train.learning_rate: expected a number above 0, got 'fast'.",
     ],
     "misspelt_key": ["line 4, model.hiden_size: unknown key. Did you mean 'hidden_size'?"],
@@ -49,10 +49,10 @@ PROBLEMS = {
         "line 8, data.level: expected one of char, byte, got 'word'.",
     ],
     "not_a_mapping": ["line 2: expected sections such as 'train:', got a list."],
-    "not_yaml": ["line 3, column 1: this is not YAML: found character '\\t' that cannot start any token."],
+    "not_yaml": ["line 3, column 1: invalid YAML: found character '\\t' that cannot start any token."],
     "octal_number": [
-        "line 2, train.seed: YAML reads 010 as another number; write it in plain decimal digits, or quote it.",
-        "line 3, train.max_steps: YAML reads 0x10 as another number; write it in plain decimal digits, or quote it.",
+        "line 2, train.seed: YAML reads 010 as a different number; write it in decimal digits, or quote it.",
+        "line 3, train.max_steps: YAML reads 0x10 as a different number; write it in decimal digits, or quote it.",
     ],
     "off_as_boolean": [
         "line 2, model.dropout: YAML reads off as true or false; write true, false, or quote the word.",
@@ -192,7 +192,7 @@ def test_an_override_without_its_parts_is_refused(override: str) -> None:
     [
         ("model.hiden_size=3", "--set model.hiden_size: unknown key. Did you mean 'hidden_size'?"),
         ("modle.hidden_size=3", "--set modle: unknown key. Did you mean 'model'?"),
-        ("train.seed=010", "--set train.seed: YAML reads 010 as another number; write it in plain decimal digits, or "
+        ("train.seed=010", "--set train.seed: YAML reads 010 as a different number; write it in decimal digits, or "
                            "quote it."),
         ("model.dropout=off", "--set model.dropout: YAML reads off as true or false; write true, false, or quote the "
                               "word."),

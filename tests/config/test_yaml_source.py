@@ -1,4 +1,4 @@
-"""YAML with line numbers, and without YAML's traps."""
+"""The YAML reader: values, line numbers, and ambiguous values."""
 
 import contextlib
 import math
@@ -37,10 +37,10 @@ SCALARS: list[tuple[str, Scalar]] = [
     ("cuda:0", "cuda:0"),
 ]
 
-TRAPS = [
+AMBIGUOUS = [
     *[(text, "as true or false; write true, false, or quote the word") for text in ("on", "Off", "YES", "no")],
-    *[(text, "as another number; write it in plain decimal digits") for text in ("010", "0x1f", "0b1", "1:30", "-1:2")],
-    ("1:30.5", "as a number to the base 60; write it in decimal"),
+    *[(text, "as a different number; write it in decimal digits") for text in ("010", "0x1f", "0b1", "1:30", "-1:2")],
+    ("1:30.5", "as a number in base 60; write it in decimal"),
 ]
 
 WRITABLE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
@@ -50,25 +50,25 @@ WRITABLE |= st.text(st.characters(exclude_categories=["Cs"])) | st.from_regex(
 
 
 def same(left: Scalar, right: Scalar) -> bool:
-    """Whether two values are equal and of one type, as 1, 1.0 and True are not."""
+    """Return whether two values are equal and of the same type; 1, 1.0 and True all differ."""
     return left == right and type(left) is type(right)
 
 
 @pytest.mark.parametrize(("text", "value"), SCALARS)
-def test_a_scalar_is_what_it_looks_like(text: str, value: Scalar) -> None:
-    """A plain value has the value and the type that it looks like, alone as in a document."""
+def test_scalars(text: str, value: Scalar) -> None:
+    """An unquoted scalar has the expected value and type, alone and in a document."""
     assert same(read_scalar(text), value)
     assert same(read_yaml(f"a: {{b: {text}}}", "x").values["a"]["b"], value)
 
 
 def test_not_a_number_is_read() -> None:
-    """YAML's NaN is a float in all its spellings."""
+    """All spellings of NaN give a float NaN."""
     assert all(isinstance(value, float) and math.isnan(value) for value in map(read_scalar, (".nan", ".NaN", ".NAN")))
 
 
-@pytest.mark.parametrize(("text", "remedy"), TRAPS)
-def test_a_trap_is_refused(text: str, remedy: str) -> None:
-    """A value that YAML reads otherwise than people do is a problem with a remedy, in a document one with a line."""
+@pytest.mark.parametrize(("text", "remedy"), AMBIGUOUS)
+def test_ambiguous_values_are_refused(text: str, remedy: str) -> None:
+    """A value that YAML reads in an unexpected way gives an error with a remedy, in a document also with its line."""
     with pytest.raises(ValueError, match=remedy) as raised:
         read_scalar(text)
     source = read_yaml(f"a:\n  b: {text}\n  c: 1", "x")
@@ -76,15 +76,15 @@ def test_a_trap_is_refused(text: str, remedy: str) -> None:
     assert source.values == {"a": {"c": 1}}
 
 
-@pytest.mark.parametrize("text", [text for text, _ in [*SCALARS, *TRAPS]])
+@pytest.mark.parametrize("text", [text for text, _ in [*SCALARS, *AMBIGUOUS]])
 @pytest.mark.parametrize("quote", ["'", '"'])
-def test_a_quoted_value_is_text(text: str, quote: str) -> None:
-    """Quotes make text of anything."""
+def test_a_quoted_value_is_a_string(text: str, quote: str) -> None:
+    """A quoted value is always a string."""
     assert same(read_yaml(f"a:\n  b: {quote}{text}{quote}", "x").values["a"]["b"], text)
 
 
 def test_lines_are_those_of_the_keys() -> None:
-    """Every section and key knows its line, counted from 1, over comments, blank lines and block text."""
+    """The line of every section and key is recorded, counted from 1, with comments, blank lines and block strings."""
     source = read_yaml("# c\na:\n\n  b: |\n    x\n    y\n  c: 1\nd: {e: 1,\n  f: 2}\n", "x")
     assert source.lines == {("a",): 2, ("a", "b"): 4, ("a", "c"): 7, ("d",): 8, ("d", "e"): 8, ("d", "f"): 9}
     assert source.values == {"a": {"b": "x\ny\n", "c": 1}, "d": {"e": 1, "f": 2}}
@@ -94,10 +94,10 @@ def test_lines_are_those_of_the_keys() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a: [", "line 1, column 5: this is not YAML: expected the node content, but found '<stream end>'."),
-        ("a:\n  b: *c", "line 2, column 6: this is not YAML: found undefined alias 'c'."),
-        ("a: {}\n---\nb: {}", "line 2, column 1: this is not YAML: but found another document."),
-        ("a: \x07", "this is not YAML: unacceptable character #x0007: special characters are not allowed in \"<unicode "
+        ("a: [", "line 1, column 5: invalid YAML: expected the node content, but found '<stream end>'."),
+        ("a:\n  b: *c", "line 2, column 6: invalid YAML: found undefined alias 'c'."),
+        ("a: {}\n---\nb: {}", "line 2, column 1: invalid YAML: but found another document."),
+        ("a: \x07", "invalid YAML: unacceptable character #x0007: special characters are not allowed in \"<unicode "
                     "string>\", position 3."),
         ("\n\n7", "line 3: expected sections such as 'train:', got '7'."),
         ("a: {b: {}}", "line 1, a.b: expected one value, got keys and values."),
@@ -105,8 +105,8 @@ def test_lines_are_those_of_the_keys() -> None:
         ("a: {b: !!float x}", "line 1, a.b: could not convert string to float: 'x'"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_a_problem(text: str, problem: str) -> None:
-    """A document that is no sections of values is told by its place."""
+def test_invalid_documents_are_reported(text: str, problem: str) -> None:
+    """Invalid YAML, and YAML that is not sections of scalars, gives one problem with its position."""
     assert read_yaml(text, "x").problems == [problem]
 
 
@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_a_problem(text: str, problem: str) -> None:
 @example(3000 * "? ")
 @example("\ud800")
 def test_no_text_raises(text: str) -> None:
-    """Whatever a file holds, reading it gives sections, lines and problems, and never an exception."""
+    """Reading never raises, for any text."""
     source = read_yaml(text, "x")
     given_keys = {(section, key) for section, keys in source.values.items() for key in keys}
     assert given_keys <= set(source.lines)
@@ -133,14 +133,14 @@ def test_no_text_raises(text: str) -> None:
 @example(5000 * "1")
 @example("\ud800")
 def test_a_scalar_raises_nothing_but_value_errors(text: str) -> None:
-    """Whatever stands behind --set KEY= is a value or a trap."""
+    """``read_scalar`` returns a scalar or raises ValueError, for any text."""
     with contextlib.suppress(ValueError):
         assert read_scalar(text) is None or isinstance(read_scalar(text), str | int | float)
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), st.dictionaries(st.text("abc", min_size=1), WRITABLE)))
-def test_what_is_written_is_read(tree: dict[str, dict[str, Scalar]]) -> None:
-    """Values come back from YAML equal and of their types, texts that look like numbers among them."""
+def test_write_read_round_trip(tree: dict[str, dict[str, Scalar]]) -> None:
+    """Values are written and read back with equal value and type, including strings that look like numbers."""
     source = read_yaml(write_yaml(tree), "x")
     assert source.problems == []
     assert source.values == tree
