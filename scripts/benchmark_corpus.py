@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measure the encoding of a large text: MB/s of one core, and the memory that encoding, training and evaluation take.
+"""Measure the encoding of a large text: MB/s on one core, and the memory use of encoding, training and evaluation.
 
-The text is made by repeating real ones: the documentation that comes with Python for ASCII, and the same with
-letters of other scripts in it for other UTF-8. Each measurement is a process of its own, and each text has a new cache.
+The text is Python's documentation, repeated: unchanged for ASCII, and with Cyrillic letters for other UTF-8. Each
+measurement runs in its own process, and each text has a new cache.
 """
 
 import os
@@ -40,13 +40,13 @@ SMALL_RUN = [
         "data.val_frac=0.0001", "data.test_frac=0.0001",
     )
 ]  # fmt: skip
-"""A run that is over soon, so that what is measured is the text's."""
+"""A very small run, so that the memory use depends mainly on the text."""
 
 CYRILLIC = str.maketrans("abcdeghiklmnoprstuvz", "абцдегхиклмнопрстувз")
 
 
 def make_text(path: Path, num_bytes: int, is_ascii: bool) -> None:
-    """Write a text of about so many bytes."""
+    """Write a text of about ``num_bytes`` bytes."""
     text = "\n\n".join(topics[name] for name in sorted(topics))
     part = text.encode("ascii", "ignore") if is_ascii else text.translate(CYRILLIC).encode()
     with path.open("wb") as stream:
@@ -55,7 +55,7 @@ def make_text(path: Path, num_bytes: int, is_ascii: bool) -> None:
 
 
 def peak_mib(arguments: list[str]) -> int:
-    """Return the largest resident set of a command."""
+    """Return the maximum resident set of a charlm command, in MiB."""
     process = subprocess.Popen([sys.executable, "-m", "charlm", *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -65,7 +65,7 @@ def peak_mib(arguments: list[str]) -> int:
 
 
 def measure(path: Path, folder: Path) -> str:
-    """Return the figures of one text in words."""
+    """Return the measurements of one text as a sentence."""
     done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], check=True, capture_output=True, text=True)
     cpu_s, wall_s, before, encoded, trained, vocabulary_size = map(float, done.stdout.split())
     run = str(folder / "run")
@@ -73,18 +73,18 @@ def measure(path: Path, folder: Path) -> str:
     planned, run_mib, evaluated = map(peak_mib, ([*train, "--dry-run"], [*train, "--out", run], ["eval", run]))
     megabytes = path.stat().st_size / 1e6
     return (
-        f"{path.stem}: {megabytes:,.0f} MB, {vocabulary_size:.0f} symbols: {megabytes / cpu_s:.0f} MB/s of one core "
-        f"({megabytes / wall_s:.0f} MB/s by the clock); largest resident set {before:.0f} MiB with nothing read, "
-        f"{encoded:.0f} MiB after encoding, {trained:.0f} MiB after 20 training steps; "
+        f"{path.stem}: {megabytes:,.0f} MB, {vocabulary_size:.0f} symbols: {megabytes / cpu_s:.0f} MB/s of CPU time on "
+        f"one core ({megabytes / wall_s:.0f} MB/s of elapsed time); maximum resident set {before:.0f} MiB before "
+        f"encoding, {encoded:.0f} MiB after encoding, {trained:.0f} MiB after 20 training steps; "
         f"of whole commands {planned} MiB train --dry-run, {run_mib} MiB train, {evaluated} MiB eval"
     )
 
 
 @click.command()
 @click.option("--megabytes", type=click.IntRange(1), default=400, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="Where the text and the cache go, for a while.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Directory for the temporary text and cache.")
 def main(megabytes: int, folder: Path | None) -> None:
-    """Print the figures for ASCII and for other UTF-8."""
+    """Print the measurements for ASCII and for other UTF-8."""
     for name in ("ascii", "other-utf-8"):
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             path = Path(scratch) / f"{name}.txt"

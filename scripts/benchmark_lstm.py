@@ -1,8 +1,9 @@
-"""Times charlm's LSTM against ``nn.Embedding + nn.LSTM + nn.Linear``, side by side in one run.
+"""Compares the speed of charlm's LSTM with ``nn.Embedding + nn.LSTM + nn.Linear`` in one run.
 
-Each implementation lives in a process of its own, as a user would run it; a few steps of each in turn, medians of all.
-Times whole training steps (forward, loss, backward, clipping, AdamW), evaluation without gradients, and sampling one
-stream; and the machine's own large matrix product, of whose speed the training steps reach a share in useful FLOPs.
+Each implementation runs in its own process, as a user would run it. The processes take turns of a few steps; the
+reported times are medians over all steps. Measured are whole training steps (forward, loss, backward, gradient
+clipping, AdamW), evaluation without gradients, sampling of one stream, and torch's large matrix product, whose FLOP/s
+the training steps are compared with.
 
 Dimensions: L layers, H hidden width, B batch, T time, V vocabulary.
 """
@@ -33,14 +34,14 @@ PRECISIONS = ("fp32", "bf16")
 NUM_SAMPLED = 50
 
 SETTLING_S = 0.02
-"""Before a turn: idle OpenMP threads of the other process still spin for some milliseconds, on a core of this one."""
+"""Pause before a turn: idle OpenMP threads of the other process spin for some milliseconds on a core of this one."""
 
 TURN_S = 0.05
-"""A turn's timed steps go on for at least so long."""
+"""Minimum duration of the timed steps of a turn."""
 
 
 class Cell(NamedTuple):
-    """One place of the grid."""
+    """One cell of the grid."""
 
     L: int
     H: int
@@ -49,7 +50,7 @@ class Cell(NamedTuple):
 
     @property
     def useful_flops(self) -> int:
-        """Multiplications and additions that a training step cannot do without: the first layer reads a table."""
+        """The necessary FLOPs of a training step, with a table lookup in the first layer."""
         per_character = sum(8 * self.H * self.H * (1 if layer == 0 else 2) for layer in range(self.L))
         return 3 * self.B * self.T * (per_character + 2 * self.H * V)
 
@@ -65,22 +66,22 @@ class TorchLM(nn.Module):
         self.L, self.H = L, H
 
     def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """Return zeros."""
+        """Return the zero state."""
         return torch.zeros(self.L, batch_size, self.H), torch.zeros(self.L, batch_size, self.H)
 
     def forward(self, ids: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Score the next character at every place of (B, T)."""
+        """Return the logits (B, T, V) of ids (B, T), and the state after the last step."""
         hidden, state = self.lstm(self.embedding(ids), state)
         return self.output(hidden), state
 
     def step(self, ids: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Score the next character after one more: ids (B,) to logits (B, V)."""
+        """Advance by one step: return the logits (B, V) of ids (B,), and the new state."""
         logits, state = self(ids[:, None], state)
         return logits[:, 0], state
 
 
 def torch_train_step(model: TorchLM, optimizer: torch.optim.Optimizer, batch: Batch, precision: str) -> None:
-    """Take one training step as a user of torch.nn would write it."""
+    """Perform one training step as a user of torch.nn would write it."""
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         logits, _ = model(batch.inputs, model.initial_state(len(batch.inputs)))
         loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
@@ -101,13 +102,13 @@ def sample(model: TorchLM | CharLM) -> None:
 
 @torch.no_grad()
 def evaluate(model: TorchLM | CharLM, batch: Batch) -> None:
-    """Score a batch in float32 without gradients."""
+    """Compute the loss of a batch in float32 without gradients."""
     logits, _ = model(batch.inputs, model.initial_state(len(batch.inputs)))
     F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
 
 
 def build_tasks(implementation: str, cell: Cell) -> dict[str, Callable[[], Any]]:
-    """Return what is timed in a cell of the grid, by name."""
+    """Return the tasks to time in a cell of the grid, by name."""
     torch.manual_seed(0)
     ids = torch.randint(V, (cell.B, cell.T + 1))
     batch = Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), True)
@@ -129,13 +130,13 @@ def build_tasks(implementation: str, cell: Cell) -> dict[str, Callable[[], Any]]
 
 
 def matrix_product(dtype: torch.dtype, size: int = 2048) -> Callable[[], Any]:
-    """Return the machine's own large matrix product."""
+    """Return a function that computes torch's product of two size × size matrices."""
     left, right = torch.randn(2, size, size).to(dtype)
     return lambda: left @ right
 
 
 def serve(connection: Connection, implementation: str, keeps_memory: bool) -> None:
-    """Take turns on request, in a process of their own: (cell, task) in, the seconds of each timed step out."""
+    """Run turns on request, in a separate process: receive (cell, task), send the seconds of each timed step."""
     if keeps_memory:
         keep_freed_memory()
     products = {"product fp32": matrix_product(torch.float32), "product bf16": matrix_product(torch.bfloat16)}
@@ -144,7 +145,7 @@ def serve(connection: Connection, implementation: str, keeps_memory: bool) -> No
         if cell != current:
             tasks, current = products | build_tasks(implementation, cell), cell
         time.sleep(SETTLING_S)
-        tasks[task]()  # wakes the threads and fills the caches, which the other process had
+        tasks[task]()  # wakes the threads and fills the caches, which the other process used
         moments_s = [time.perf_counter()]
         while moments_s[-1] < moments_s[0] + TURN_S:
             tasks[task]()
@@ -155,7 +156,7 @@ def serve(connection: Connection, implementation: str, keeps_memory: bool) -> No
 def time_tasks(
     servers: dict[str, Connection], cell: Cell | None, tasks: list[tuple[str, str]], num_turns: int
 ) -> dict[tuple[str, str], float]:
-    """Return the median seconds of each (implementation, task), after a turn that does not count."""
+    """Return the median seconds of each (implementation, task), without a first turn for warm-up."""
     seconds: dict[tuple[str, str], list[float]] = {task: [] for task in tasks}
     for turn in range(num_turns + 1):
         for implementation, task in tasks:
@@ -167,7 +168,7 @@ def time_tasks(
 
 
 def measure(servers: dict[str, Connection], cell: Cell, num_turns: int, product_s: dict[str, float]) -> dict[str, Any]:
-    """Return a row of the table."""
+    """Return the measurements of one cell of the grid."""
     names = ("train fp32", "train bf16", "evaluate", "sample")
     tasks = [(implementation, name) for name in names for implementation in ("torch", "charlm")]
     median_s = time_tasks(servers, cell, tasks, num_turns)
@@ -184,15 +185,15 @@ def measure(servers: dict[str, Connection], cell: Cell, num_turns: int, product_
 
 
 def print_summary(rows: list[dict[str, Any]]) -> None:
-    """Print the medians and the least of the ratios, by the number of layers."""
+    """Print the median and minimum of the ratios by number of layers."""
     for L in sorted({row["L"] for row in rows}):
         for name in ("train fp32", "train bf16", "bf16 against fp32", "evaluate", "sample"):
             ratios = [row[f"{name} ratio"] for row in rows if row["L"] == L]
-            click.echo(f"{L} layers  {name:18} median {statistics.median(ratios):5.2f}  least {min(ratios):5.2f}")
+            click.echo(f"{L} layers  {name:18} median {statistics.median(ratios):5.2f}  min {min(ratios):5.2f}")
 
 
 def draw_figure(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw the ratios of the training steps over the grid."""
+    """Draw the ratios of the training steps for all cells."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -203,13 +204,15 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> None:
             axes.plot(labels, [row[f"train {precision} ratio"] for row in chosen], "o-", label=f"{L} layers")
         axes.axhline(1, color="grey", linewidth=1)
         axes.tick_params(axis="x", rotation=90)
-        axes.set(title=f"training step, {precision}", xlabel="width · batch · length", ylabel="times nn.LSTM's speed")
+        axes.set(
+            title=f"training step, {precision}", xlabel="width · batch · length", ylabel="speed relative to nn.LSTM"
+        )
         axes.legend()
     figure.savefig(path, dpi=150)
 
 
 def parse_numbers(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
-    """Read ``1,2,3``."""
+    """Parse a list such as ``1,2,3``."""
     return [int(number) for number in value.split(",")]
 
 
@@ -218,10 +221,12 @@ def parse_numbers(context: click.Context, parameter: click.Parameter, value: str
 @click.option("--widths", default="128,256,512", callback=parse_numbers, show_default=True)
 @click.option("--batches", default="32,64,128", callback=parse_numbers, show_default=True)
 @click.option("--lengths", default="64,128", callback=parse_numbers, show_default=True)
-@click.option("--turns", default=5, show_default=True, help="Turns of each; the median of all their steps counts.")
-@click.option("--quick", is_flag=True, help="Two cells of the grid and few turns, in under a minute.")
-@click.option("--same-allocator", is_flag=True, help="Let nn.LSTM's process keep freed memory too, as charlm's does.")
-@click.option("--out", default="benchmark_lstm", show_default=True, help="Where to write: OUT.jsonl and OUT.png.")
+@click.option("--turns", default=5, show_default=True, help="Turns of each process; medians are over all their steps.")
+@click.option("--quick", is_flag=True, help="Only two cells and few turns, in under a minute.")
+@click.option(
+    "--same-allocator", is_flag=True, help="Let the process of nn.LSTM keep freed memory too, as charlm's does."
+)
+@click.option("--out", default="benchmark_lstm", show_default=True, help="Write OUT.jsonl and OUT.png.")
 def main(
     layers: list[int],
     widths: list[int],
@@ -232,7 +237,7 @@ def main(
     same_allocator: bool,
     out: str,
 ) -> None:
-    """Time charlm's LSTM against torch.nn.LSTM in training, evaluation and sampling."""
+    """Compare the speed of charlm's LSTM with torch.nn.LSTM in training, evaluation and sampling."""
     grid = [Cell(*cell) for cell in itertools.product(layers, widths, batches, lengths)]
     if quick:
         grid, turns = [Cell(1, 128, 32, 64), Cell(2, 256, 32, 64)], 3
@@ -242,7 +247,7 @@ def main(
         servers[implementation], theirs = spawn.Pipe()
         keeps_memory = same_allocator or implementation == "charlm"
         if implementation == "charlm":
-            limit_openmp_spinning()  # by way of the environment, as its command line does
+            limit_openmp_spinning()  # sets the environment of the new process, as charlm's command line does
         spawn.Process(target=serve, args=(theirs, implementation, keeps_memory), daemon=True).start()
     products = time_tasks(servers, None, [("torch", f"product {precision}") for precision in PRECISIONS], 11)
     product_s = {precision: products["torch", f"product {precision}"] for precision in PRECISIONS}

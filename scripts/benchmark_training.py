@@ -1,9 +1,9 @@
-"""How long training takes to reach a loss: seconds until a validation loss is passed, and the loss after given seconds.
+"""Measures the training time to a target validation loss, and the loss after a given time.
 
     python scripts/benchmark_training.py configs/tinyshakespeare.yaml
 
-The number of steps is chosen from the measured speed so that the whole run, its validations among it, ends when the
-seconds are over: the learning rate then falls along its whole plan. Starting Python and reading the text are left out.
+The number of steps is computed from the measured speed, so that the run with its validations takes the given time and
+completes its learning-rate schedule. The time does not include the start of Python and the loading of the text.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ from charlm.training.session import Session
 
 
 def plan_steps(config: Config, seconds: float, validations: int) -> int:
-    """Return how many steps, with the validations among them, fit into the seconds at the speed of this machine."""
+    """Return the number of steps that, together with the validations, take the given seconds on this machine."""
     session = Session(config, load_corpus(config.data.path, config.data.level))
     began_at_s = time.perf_counter()
     evaluate(session.model, session.splits.val)
@@ -35,7 +35,7 @@ def plan_steps(config: Config, seconds: float, validations: int) -> int:
 
 
 def run_once(config: Config, seed: int, target: float) -> tuple[float | None, float, float]:
-    """Train once; return seconds until the target, or None, and the last validation loss with its seconds."""
+    """Train once; return the seconds to the target or None, the last validation loss, and the seconds to it."""
     with tempfile.TemporaryDirectory() as directory:
         train(config.replace("train", seed=seed), Path(directory) / "run")
         rows = [row for row in RunDirectory(Path(directory) / "run").read_rows() if row["split"] == "val"]
@@ -44,22 +44,26 @@ def run_once(config: Config, seed: int, target: float) -> tuple[float | None, fl
 
 
 def describe(values: Sequence[float]) -> str:
-    """Return the least, the median and the largest of some values."""
+    """Return the minimum, median and maximum of the values as text."""
     ordered = sorted(values)
-    return f"least {ordered[0]:.4g}, median {ordered[len(ordered) // 2]:.4g}, largest {ordered[-1]:.4g}"
+    return f"min {ordered[0]:.4g}, median {ordered[len(ordered) // 2]:.4g}, max {ordered[-1]:.4g}"
 
 
 @click.command()
 @click.argument("config_path", type=click.Path(path_type=Path, exists=True))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
-@click.option("--seconds", default=82.0, show_default=True, help="Length of the run.")
+@click.option("--seconds", default=82.0, show_default=True, help="Duration of the run.")
 @click.option("--target", default=1.88, show_default=True, help="Validation loss to reach, nats per character.")
-@click.option("--validations", default=8, show_default=True, type=click.IntRange(1), help="In equal distances.")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Runs, seeds 1, 2, ...")
+@click.option(
+    "--validations", default=8, show_default=True, type=click.IntRange(1), help="Number of validations, evenly spaced."
+)
+@click.option(
+    "--seeds", default=1, show_default=True, type=click.IntRange(1), help="Number of runs, with seeds 1, 2, ..."
+)
 def main(
     config_path: Path, overrides: tuple[str, ...], seconds: float, target: float, validations: int, seeds: int
 ) -> None:
-    """Train CONFIG_PATH for a number of seconds and print when it passed a loss and where it ended."""
+    """Train CONFIG_PATH for a given time; print the seconds to the target loss and the final loss."""
     keep_freed_memory()
     config = load_config(config_path, overrides)
     steps = plan_steps(config, seconds, validations)
@@ -73,7 +77,7 @@ def main(
         click.echo(f"seed {seed}: {words}; {loss_nats:.4f} nats after {elapsed_s:.1f} s")
         losses.append(loss_nats)
         reached_s += [] if reached is None else [reached]
-    click.echo(f"loss at the end: {describe(losses)} nats")
+    click.echo(f"final loss: {describe(losses)} nats")
     if reached_s:
         click.echo(f"seconds to {target}: {describe(reached_s)}")
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Draw what a few cells of a trained model do over a text: gates, candidate, cell state, hidden state.
+"""Draw the activations of a few cells of a trained model over a text: gates, candidate, cell state, hidden state.
 
-Dimensions: T time, H hidden width. The cells are chosen for what they turn out to follow, so the same command finds
-telling ones in any model.
+Dimensions: T time, H hidden width. The cells are selected by correlation with features of the text, so the command
+finds interpretable cells in any model.
 """
 
 from pathlib import Path
@@ -22,16 +22,16 @@ from charlm.text.corpus import load_corpus
 from charlm.text.streams import split_ids
 
 STUDIED_LENGTH = 8000
-"""Characters of the validation part on which the cells are chosen: some hundred lines."""
+"""Number of characters of the validation split used to select the cells: some hundred lines."""
 
 DRAWN_LENGTH = 80
-"""Characters of it that are drawn without --text; more could not be read."""
+"""Number of characters drawn without --text; with more, the figure would be illegible."""
 
 MAX_DRAWN_LENGTH = 500
-"""Characters that a picture can hold."""
+"""Maximum number of characters in a figure."""
 
 MIN_WIDTH = 7.6
-"""Inches that the titles take."""
+"""Minimum width of the figure in inches, for the titles."""
 
 VISIBLE = {" ": "\N{OPEN BOX}", "\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"}
 """Characters that would not be seen on an axis, and what stands for them."""
@@ -48,7 +48,7 @@ TITLES = Activations(
 
 
 class Choice(NamedTuple):
-    """A cell of a layer, what it was chosen for, and how far that is true: a correlation, or the mean of f."""
+    """A selected cell, the reason, and a measure of it: a correlation, or the mean of f."""
 
     cell: int
     reason: str
@@ -56,7 +56,7 @@ class Choice(NamedTuple):
 
 
 def count_since(text: str, ends: str) -> list[float]:
-    """Return, at each character, how many came since the last of `ends`."""
+    """Return, for each character, the number of characters since the last one in `ends`."""
     counts, count = [], 0
     for character in text:
         count = 0 if character in ends else count + 1
@@ -65,12 +65,12 @@ def count_since(text: str, ends: str) -> list[float]:
 
 
 def mark_heads(text: str) -> list[float]:
-    """Return 1 at each character of a first line of a paragraph, and 0 at the others."""
+    """Return 1 for each character in the first line of a paragraph, and 0 for the others."""
     return [float("\n" not in text[:end].rpartition("\n\n")[2]) for end in range(1, len(text) + 1)]
 
 
 def choose_cells(activations: Activations, text: str) -> list[Choice]:
-    """Return the cells whose c follows best what a reader sees, then the one that keeps the longest."""
+    """Return the cell whose c correlates most with each feature of the text, and the cell that forgets least."""
     features = {
         "place in line": count_since(text, "\n"),
         "place in word": count_since(text, " \n\t.,;:!?'\"-"),
@@ -78,7 +78,7 @@ def choose_cells(activations: Activations, text: str) -> list[Choice]:
     }
     kept = activations.f.mean(dim=0)  # (H,)
     spread = activations.c.std(dim=0)  # (H,)
-    is_varied = spread >= spread.median()  # a cell that never changes keeps it all and tells nothing
+    is_varied = spread >= spread.median()  # a cell that never changes also forgets nothing, but is not informative
     scored = []
     for name, values in features.items():
         correlation = torch.corrcoef(torch.cat([torch.tensor(values)[None], activations.c.T]))[0, 1:].nan_to_num(0.0)
@@ -94,10 +94,10 @@ def choose_cells(activations: Activations, text: str) -> list[Choice]:
 
 
 def draw_panel(axes: Axes, name: str, values: Tensor, choices: list[Choice]) -> None:
-    """Draw one heat map, a row for each cell, and its colour bar."""
+    """Draw a heat map with a row for each cell, and its colour bar."""
     is_gate = name in "fio"
     norm = colors.Normalize(0.0 if is_gate else -1.0, 1.0)
-    if name == "c":  # the only one without bounds
+    if name == "c":  # the only unbounded one
         values = values / values.abs().amax(dim=0).clamp_min(torch.finfo(values.dtype).tiny)
     image = axes.imshow(
         values.T.numpy(), aspect="auto", interpolation="none", norm=norm, cmap="Blues" if is_gate else "RdBu_r"
@@ -113,7 +113,7 @@ def draw_panel(axes: Axes, name: str, values: Tensor, choices: list[Choice]) -> 
 
 
 def draw_figure(activations: Activations, symbols: list[str], choices: list[Choice], layer: int) -> Figure:
-    """Return the picture: a panel for each of f, i, g, c, o, h over the same characters."""
+    """Return the figure: one panel each for f, i, g, c, o and h over the same characters."""
     height = 0.5 + len(Activations._fields) * (0.42 + 0.16 * len(choices))
     figure = Figure(figsize=(max(MIN_WIDTH, 2.6 + 0.105 * len(symbols)), height), layout="constrained")
     panels = figure.subplots(len(Activations._fields), 1, sharex=True)
@@ -129,17 +129,17 @@ def draw_figure(activations: Activations, symbols: list[str], choices: list[Choi
 
 
 def encode_text(trained: TrainedModel, text: str) -> Tensor:
-    """Return the ids of what --text gives."""
+    """Return the ids of the text given by --text."""
     if not 1 <= len(text) <= MAX_DRAWN_LENGTH:
         raise InputError(f"--text: expected 1 to {MAX_DRAWN_LENGTH} characters, got {len(text)}.")
     unknown = sorted(set(text) - set(trained.vocabulary.ids)) if trained.vocabulary.level == "char" else []
     if unknown:
-        raise InputError(f"--text: the model has never seen {', '.join(map(repr, unknown))}; leave it out.")
+        raise InputError(f"--text: not in the model's vocabulary: {', '.join(map(repr, unknown))}; remove them.")
     return trained.vocabulary.encode(text)
 
 
 def draw_run(trained: TrainedModel, text: str | None, layer: int | None, out: Path) -> list[Choice]:
-    """Choose the cells on the validation part, draw them over the text, and return them."""
+    """Select cells on the validation split, draw their activations over the text, and return the cells."""
     cells = trained.model.lstm.cells
     layer = len(cells) if layer is None else layer
     if layer > len(cells):
@@ -163,11 +163,11 @@ def draw_run(trained: TrainedModel, text: str | None, layer: int | None, out: Pa
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--text", help="What to draw.  [default: the validation part's beginning]")
-@click.option("--layer", type=click.IntRange(1), help="Which layer, counted from 1.  [default: the last]")
+@click.option("--text", help="Text to draw.  [default: the beginning of the validation split]")
+@click.option("--layer", type=click.IntRange(1), help="Layer, counted from 1.  [default: the last]")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="docs/gates.png", show_default=True)
 def main(run: Path, text: str | None, layer: int | None, out: Path) -> None:
-    """Draw the gates of RUN, a run directory or a checkpoint file, whose corpus must still be there."""
+    """Draw the gates of RUN, a run directory or a checkpoint file; its corpus must still exist."""
     try:
         choices = draw_run(load(run, "cpu"), text, layer, out)
     except (CharlmError, OSError) as error:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train a tiny model for many steps and watch this process: its memory, its open files, and the log it writes."""
+"""Soak test: train a tiny model for many steps and monitor memory, open files and the size of the log."""
 
 import io
 import os
@@ -16,36 +16,36 @@ from charlm.config import Config
 from charlm.training.loop import train
 
 TEXT = "".join(f"{n} green bottles hanging on the wall, and if one should fall...\n" for n in range(400, 0, -1))
-NUM_LOOKS = 20
+NUM_SAMPLES = 20
 
 
-def look() -> tuple[float, int]:
+def sample_process() -> tuple[float, int]:
     """Return the resident set in MiB and the number of open files of this process."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20, len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # counts itself too
 
 
-class Watcher(ProgressReporter):
-    """A reporter that looks at its process now and then.
+class MonitoringReporter(ProgressReporter):
+    """A reporter that samples the process at regular intervals.
 
     Attributes:
-        looks: resident set in MiB and open files, at equal distances.
+        samples: resident set in MiB and number of open files, at evenly spaced steps.
     """
 
     def __init__(self, steps: int) -> None:
         super().__init__()
-        self.looks: list[tuple[float, int]] = []
-        self._every = max(1, steps // NUM_LOOKS)
+        self.samples: list[tuple[float, int]] = []
+        self._every = max(1, steps // NUM_SAMPLES)
 
     def advance(self, step: int, num_chars: int) -> None:
-        """Look, when it is time."""
+        """Sample the process if it is time."""
         super().advance(step, num_chars)
         if step % self._every == 0:
-            self.looks.append(look())
+            self.samples.append(sample_process())
 
 
 def soak(folder: Path, steps: int) -> tuple[list[tuple[float, int]], int]:
-    """Train so many steps; return what was seen on the way, and the bytes of the log on stderr."""
+    """Train for a number of steps; return the samples, and the size of the log on stderr in bytes."""
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
     config = (
         Config()
@@ -55,22 +55,22 @@ def soak(folder: Path, steps: int) -> tuple[list[tuple[float, int]], int]:
         .replace("sample", length=20)
     )
     with redirect_stderr(io.StringIO()) as log:
-        watcher = Watcher(steps)
-        train(config, folder / "run", reporter=watcher)
-    return watcher.looks, len(log.getvalue())
+        reporter = MonitoringReporter(steps)
+        train(config, folder / "run", reporter=reporter)
+    return reporter.samples, len(log.getvalue())
 
 
 @click.command()
-@click.option("--steps", type=click.IntRange(NUM_LOOKS), default=20_000, show_default=True)
+@click.option("--steps", type=click.IntRange(NUM_SAMPLES), default=20_000, show_default=True)
 def main(steps: int) -> None:
-    """Print what was seen; exit status 1 if memory or open files grew."""
+    """Print the samples; exit with status 1 if memory or open files increased in the second half."""
     with tempfile.TemporaryDirectory() as folder:
-        looks, log_bytes = soak(Path(folder), steps)
-    for number, (memory_mib, num_files) in enumerate(looks, start=1):
-        click.echo(f"step {number * steps // NUM_LOOKS:,}: {memory_mib:.1f} MiB, {num_files} open files")
+        samples, log_bytes = soak(Path(folder), steps)
+    for number, (memory_mib, num_files) in enumerate(samples, start=1):
+        click.echo(f"step {number * steps // NUM_SAMPLES:,}: {memory_mib:.1f} MiB, {num_files} open files")
     click.echo(f"log: {log_bytes:,} bytes")
-    half = looks[len(looks) // 2]
-    sys.exit(0 if looks[-1][0] <= half[0] + 5 and looks[-1][1] <= half[1] else 1)
+    middle = samples[len(samples) // 2]
+    sys.exit(0 if samples[-1][0] <= middle[0] + 5 and samples[-1][1] <= middle[1] else 1)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Kill real training runs with SIGKILL, resume each, and compare its ending with that of a run left alone, bit by bit.
+"""Kill training runs with SIGKILL, resume them, and compare the results bit by bit with those of an uninterrupted run.
 
-Every trial is a run of its own: `charlm train` in a process, killed once, then resumed to its end. The moments take
-turns: anywhere between the process's start and its end; and, on purpose, inside the write of a checkpoint, seen by
-the unfinished file beside it, or just after.
+Every trial is a new run: a process of `charlm train` is killed once and then resumed to the end. Even trials kill the
+process at a random time. Odd trials kill it while it writes a checkpoint or just after, which is detected by the
+temporary file of the write.
 """
 
 import itertools
@@ -36,21 +36,21 @@ sample: {{length: 20}}
 """
 
 TIMES = {"chars_per_s", "elapsed_s", "training_s"}
-"""What a clock says differs from run to run."""
+"""Fields that are excluded from the comparison because they depend on time."""
 
-LONGEST_WRITE_S = 0.004
-"""A write of the small checkpoint takes about this long; a kill that is aimed at it waits for some part of it."""
+MAX_WRITE_S = 0.004
+"""The approximate duration of writing the small checkpoint; a kill during a write waits for a random part of it."""
 
 
 @dataclass
 class Tally:
-    """What the trials came to.
+    """Counts over all trials.
 
     Attributes:
-        kills: processes that died of the signal.
-        late: processes that had finished before it.
-        inside_writes: kills that left an unfinished file.
-        exact: endings equal to that of the unbroken run.
+        kills: processes terminated by the signal.
+        late: processes that had finished before the signal.
+        inside_writes: kills that left a temporary file of a checkpoint.
+        exact: runs whose result equals that of the uninterrupted run.
     """
 
     kills: int = 0
@@ -60,13 +60,13 @@ class Tally:
 
 
 def command(directory: Path, config: Path) -> list[str]:
-    """Return the command that trains, or goes on."""
+    """Return the command that starts or resumes the training."""
     return [sys.executable, "-m", "charlm", "train", str(config), "--out", str(directory), "--resume"]
 
 
 @contextmanager
-def process_of(directory: Path, config: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a training process that does not outlive the context."""
+def start_process(directory: Path, config: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a training process, which is killed at the end of the context."""
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command(directory, config), **pipes) as process:
         try:
@@ -75,41 +75,41 @@ def process_of(directory: Path, config: Path) -> Iterator[subprocess.Popen[bytes
             process.kill()
 
 
-def wait_anywhere(process: subprocess.Popen[bytes], directory: Path, duration_s: float, chance: random.Random) -> None:
-    """Wait for some part of the time that a whole run takes."""
-    time.sleep(chance.uniform(0, duration_s))
+def wait_random_time(process: subprocess.Popen[bytes], directory: Path, duration_s: float, rng: random.Random) -> None:
+    """Wait for a random part of the duration of a whole run."""
+    time.sleep(rng.uniform(0, duration_s))
 
 
-def wait_for_write(process: subprocess.Popen[bytes], directory: Path, duration_s: float, chance: random.Random) -> None:
-    """Wait for some checkpoint's write to begin, and for some part of it."""
-    name, most_before = chance.choice([("last", 30), ("last", 30), ("last", 30), ("best", 2)])
+def wait_for_write(process: subprocess.Popen[bytes], directory: Path, duration_s: float, rng: random.Random) -> None:
+    """Wait until the write of a random checkpoint begins, and then for a random part of it."""
+    name, max_skipped = rng.choice([("last", 30), ("last", 30), ("last", 30), ("best", 2)])
     unfinished = directory / f".{name}.pt.unfinished"
-    for is_still_before in range(chance.randint(0, most_before), -1, -1):
+    for num_to_skip in range(rng.randint(0, max_skipped), -1, -1):
         while process.poll() is None and not os.path.exists(unfinished):  # noqa: PTH110  # Path is too slow here
             pass
-        time.sleep(LONGEST_WRITE_S if is_still_before else 0)
-    ends_at_s = time.perf_counter() + chance.uniform(0, LONGEST_WRITE_S)
+        time.sleep(MAX_WRITE_S if num_to_skip else 0)
+    ends_at_s = time.perf_counter() + rng.uniform(0, MAX_WRITE_S)
     while time.perf_counter() < ends_at_s:
         pass
 
 
-def kill_one(directory: Path, config: Path, duration_s: float, is_aimed: bool, chance: random.Random) -> bool:
-    """Start a run and kill it; return False where it had ended before."""
-    with process_of(directory, config) as process:
-        (wait_for_write if is_aimed else wait_anywhere)(process, directory, duration_s, chance)
+def kill_one(directory: Path, config: Path, duration_s: float, is_inside_write: bool, rng: random.Random) -> bool:
+    """Start a run and kill it; return False if it had ended before."""
+    with start_process(directory, config) as process:
+        (wait_for_write if is_inside_write else wait_random_time)(process, directory, duration_s, rng)
         process.kill()
         return process.wait() != 0
 
 
 def without_times(value: Any) -> Any:
-    """Return nested plain values without what a clock says."""
+    """Return nested values without the fields in ``TIMES``."""
     if isinstance(value, dict):
         return {name: without_times(part) for name, part in value.items() if name not in TIMES}
     return [without_times(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def is_equal(first: Any, second: Any) -> bool:
-    """Return whether nested plain values and tensors are equal to the bit."""
+    """Return whether nested values and tensors are equal, bit for bit."""
     if isinstance(first, torch.Tensor):
         return first.dtype == second.dtype and torch.equal(first, second)
     if isinstance(first, dict):
@@ -119,57 +119,63 @@ def is_equal(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def read_ending(directory: Path) -> dict[str, Any]:
-    """Return all that a run left behind, but for what a clock says."""
+def read_result(directory: Path) -> dict[str, Any]:
+    """Return the content of a run directory, without times."""
     run = RunDirectory(directory)
-    ending = {path.name: vars(load_checkpoint(path)) for path in (run.last_path, run.best_path)}
+    checkpoints = {path.name: vars(load_checkpoint(path)) for path in (run.last_path, run.best_path)}
     samples = {path.name: path.read_bytes() for path in (directory / "samples").iterdir()}
-    vocabularies = [content.pop("vocabulary").to_plain() for content in ending.values()]
-    scraps = sorted(path.name for path in directory.rglob("*unfinished*"))
+    vocabularies = [content.pop("vocabulary").to_plain() for content in checkpoints.values()]
+    leftovers = sorted(path.name for path in directory.rglob("*unfinished*"))
     return without_times(
-        {**ending, "rows": run.read_rows(), "samples": samples, "vocabularies": vocabularies, "scraps": scraps}
+        {
+            **checkpoints,
+            "rows": run.read_rows(),
+            "samples": samples,
+            "vocabularies": vocabularies,
+            "leftovers": leftovers,
+        }
     )
 
 
 def torture(folder: Path, kills: int, steps: int, seed: int) -> Tally:
-    """Run the trials in a folder until so many processes were killed."""
-    chance = random.Random(seed)  # noqa: S311  # moments, not secrets
+    """Run trials in a folder until ``kills`` processes were killed."""
+    rng = random.Random(seed)  # noqa: S311  # not for cryptography
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
     config = folder / "config.yaml"
     config.write_text(CONFIG.format(path=folder / "text.txt", steps=steps), encoding="utf-8")
     started_at_s = time.perf_counter()
-    subprocess.run(command(folder / "unbroken", config), check=True, capture_output=True)
+    subprocess.run(command(folder / "uninterrupted", config), check=True, capture_output=True)
     duration_s = time.perf_counter() - started_at_s
-    unbroken = read_ending(folder / "unbroken")
+    uninterrupted = read_result(folder / "uninterrupted")
     tally = Tally()
     for trial in itertools.count():
         if tally.kills == kills:
             return tally
         directory = folder / f"run-{trial}"
-        if not kill_one(directory, config, duration_s, trial % 2 == 1, chance):
+        if not kill_one(directory, config, duration_s, trial % 2 == 1, rng):
             tally.late += 1
             continue
         tally.kills += 1
         tally.inside_writes += any(directory.glob(".*.pt.unfinished"))
         subprocess.run(command(directory, config), check=True, capture_output=True)
-        is_exact = is_equal(read_ending(directory), unbroken)
+        is_exact = is_equal(read_result(directory), uninterrupted)
         tally.exact += is_exact
         if not is_exact:
-            click.echo(f"{directory} ended otherwise", err=True)
+            click.echo(f"{directory} has a different result", err=True)
     raise AssertionError("itertools.count has no end")
 
 
 @click.command()
 @click.option("--kills", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of each run.")
-@click.option("--seed", default=1, show_default=True, help="Of the moments.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the times of the kills.")
 def main(kills: int, steps: int, seed: int) -> None:
-    """Kill runs, resume them, compare their endings; exit status 1 unless all are exact."""
+    """Kill runs, resume them and compare their results; exit with status 1 unless all are exact."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         tally = torture(Path(folder), kills, steps, seed)
     click.echo(
-        f"{tally.kills} kills, {tally.inside_writes} of them inside a checkpoint's write: {tally.exact} exact endings "
-        f"({tally.late} runs had ended before their kill)"
+        f"{tally.kills} kills, {tally.inside_writes} of them while a checkpoint was being written: {tally.exact} exact "
+        f"results ({tally.late} runs had ended before the kill)"
     )
     sys.exit(0 if tally.exact == tally.kills else 1)
 

@@ -108,8 +108,8 @@ class Vocabulary:
                 return candidate
         name = unicodedata.name(symbol, "")
         category = unicodedata.category(symbol)[0]
-        alike = [known for known in self.symbols if unicodedata.category(known)[0] == category] or self.symbols
-        return max(alike, key=lambda known: difflib.SequenceMatcher(None, name, unicodedata.name(known, "")).ratio())
+        similar = [known for known in self.symbols if unicodedata.category(known)[0] == category] or self.symbols
+        return max(similar, key=lambda known: difflib.SequenceMatcher(None, name, unicodedata.name(known, "")).ratio())
 
     def to_plain(self) -> dict[str, Any]:
         """Return a serializable description for ``from_plain``."""
@@ -137,4 +137,7 @@ class Vocabulary:
             )
         more = f"\n  and {len(unknown) - 10} more" if len(unknown) > 10 else ""
         listed = "\n  ".join(lines)
-        return f"the model has never seen:\n  {listed}{more}\nUse --on-unknown skip or --on-unknown replace to go on."
+        return (
+            f"these characters are not in the vocabulary of the model:\n  {listed}{more}\n"
+            "Use --on-unknown skip or --on-unknown replace to continue."
+        )

@@ -1,4 +1,4 @@
-"""scripts/draw_gates.py on a model that was trained for a moment."""
+"""scripts/draw_gates.py on a model trained for two steps."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ draw_gates = load_script("draw_gates")
 
 @pytest.fixture(scope="module")
 def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train a tiny model of two layers, and return its run directory."""
+    """Train a tiny model with two layers and return its run directory."""
     directory = tmp_path_factory.mktemp("gates")
     corpus = directory / "corpus.txt"
     corpus.write_text(TEXT, encoding="utf-8")
@@ -32,7 +32,7 @@ def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "options", [[], ["--layer", "1"], ["--text", "BORIS:\n$5, I$"]], ids=["plain", "layer", "text"]
 )
 def test_it_draws_a_png(run_path: Path, tmp_path: Path, options: list[str]) -> None:
-    """The command writes a picture and says which cells it shows."""
+    """The command writes a figure and prints the cells in it."""
     out = tmp_path / "gates.png"
     result = CliRunner().invoke(draw_gates.main, [str(run_path), "--out", str(out), *options])
     assert result.exit_code == 0, result.output
@@ -42,11 +42,11 @@ def test_it_draws_a_png(run_path: Path, tmp_path: Path, options: list[str]) -> N
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--layer", "3"], "1 to 2"), (["--text", "Ω"], "leave it out"), (["--text", ""], "expected 1 to 500")],
+    [(["--layer", "3"], "1 to 2"), (["--text", "Ω"], "vocabulary: 'Ω'"), (["--text", ""], "expected 1 to 500")],
     ids=["no such layer", "unknown character", "empty text"],
 )
-def test_it_says_what_is_wrong(run_path: Path, tmp_path: Path, options: list[str], message: str) -> None:
-    """A mistake gets one message and draws nothing."""
+def test_invalid_options_are_refused(run_path: Path, tmp_path: Path, options: list[str], message: str) -> None:
+    """An invalid option gives an error message, and no figure is written."""
     out = tmp_path / "gates.png"
     result = CliRunner().invoke(draw_gates.main, [str(run_path), "--out", str(out), *options])
     assert (result.exit_code, out.exists()) == (1, False)
@@ -54,7 +54,7 @@ def test_it_says_what_is_wrong(run_path: Path, tmp_path: Path, options: list[str
 
 
 def test_it_finds_the_cell_that_counts_the_line() -> None:
-    """Among random cells, the one that follows the place in the line is chosen for it, and none is chosen twice."""
+    """The cell that follows the position in the line is selected for it, and no cell is selected twice."""
     torch.manual_seed(0)
     text = TEXT[:400]
     c = torch.randn(len(text), 6)
@@ -67,5 +67,5 @@ def test_it_finds_the_cell_that_counts_the_line() -> None:
 
 
 def test_heads_are_the_first_lines_of_paragraphs() -> None:
-    """A paragraph's first line counts up to its line break, the others not."""
+    """The characters of a paragraph's first line are marked up to its line break, the others are not."""
     assert draw_gates.mark_heads("ab\nc\n\nd\n") == [1, 1, 0, 0, 0, 1, 1, 0]

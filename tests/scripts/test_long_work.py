@@ -1,4 +1,4 @@
-"""What lasts and what is large, in short: scripts/soak.py, and the cache of encoded corpora under faults."""
+"""A short run of scripts/soak.py, and the cache of encoded corpora under faults."""
 
 import errno
 import json
@@ -18,22 +18,22 @@ from charlm.text.corpus import load_corpus
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the place of an empty cache."""
+    """Return the corpora directory of an empty cache."""
     monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache" / "corpora"
 
 
-def test_memory_and_files_stay_flat(tmp_path: Path) -> None:
-    """The second half of a run takes no more memory and no more files than the first."""
-    looks, log_bytes = load_script("soak").soak(tmp_path, 600)
-    assert looks[-1][0] < looks[10][0] + 5
-    assert looks[-1][1] <= looks[10][1]
+def test_memory_and_open_files_are_constant(tmp_path: Path) -> None:
+    """Memory and the number of open files do not increase in the second half of a run."""
+    samples, log_bytes = load_script("soak").soak(tmp_path, 600)
+    assert samples[-1][0] < samples[10][0] + 5
+    assert samples[-1][1] <= samples[10][1]
     assert log_bytes < 5_000
 
 
 @pytest.mark.parametrize("text", ["ascii only\n" * 50, "grün ≤ 𝕏\n" * 50, "".join(map(chr, range(0x100, 0x400)))])
 def test_ids_and_counts_are_those_of_the_text(cache: Path, tmp_path: Path, text: str) -> None:
-    """ASCII, other UTF-8 and vocabularies beyond a byte decode to the text, with the counts of its characters."""
+    """ASCII, other UTF-8 and vocabularies of more than 256 symbols decode to the text and have its character counts."""
     (tmp_path / "text.txt").write_text(text, encoding="utf-8", newline="")
     corpus = load_corpus(str(tmp_path / "text.txt"), "char")
     assert corpus.vocabulary.decode(corpus.ids.to(torch.int64)) == text
@@ -44,7 +44,7 @@ def test_ids_and_counts_are_those_of_the_text(cache: Path, tmp_path: Path, text:
 def test_interrupted_encoding_leaves_nothing(
     cache: Path, config: Config, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """An encoding that fails before its end is no cache, says what to do, and the next one succeeds."""
+    """A failed encoding leaves nothing in the cache, its error gives a remedy, and the next encoding succeeds."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -58,8 +58,8 @@ def test_interrupted_encoding_leaves_nothing(
     assert len(load_corpus(config.data.path, "char").ids) > 0
 
 
-def test_cache_that_cannot_be_made(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache directory that cannot be written names the variable that moves it."""
+def test_unwritable_cache(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the cache directory cannot be written, the error names the variable that sets its location."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "file"))
     with pytest.raises(CharlmError, match="CHARLM_CACHE_DIR"):
@@ -69,7 +69,7 @@ def test_cache_that_cannot_be_made(config: Config, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("name", ["ids.bin", "meta.json"])
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b'{"vocabulary": 1}'])
 def test_damaged_cache_is_encoded_again(cache: Path, config: Config, name: str, content: bytes | None) -> None:
-    """A cached corpus that a failing disk has cut is not trusted and not complained of: it is encoded again."""
+    """A damaged corpus in the cache is encoded again without an error."""
     ids = load_corpus(config.data.path, "char").ids.clone()
     [folder] = cache.iterdir()
     (folder / name).unlink()
@@ -81,7 +81,7 @@ def test_damaged_cache_is_encoded_again(cache: Path, config: Config, name: str, 
 
 
 def test_two_processes_share_one_cache(cache: Path, tmp_path: Path) -> None:
-    """Processes that encode the same text at once both get it, and one copy stays."""
+    """Two processes that encode the same text at the same time both succeed, and one copy is left."""
     (tmp_path / "text.txt").write_text("0123456789\n" * 300_000)
     check = "import sys; from charlm.text.corpus import load_corpus; print(len(load_corpus(sys.argv[1], 'char').ids))"
     command = [sys.executable, "-c", check, str(tmp_path / "text.txt")]

@@ -1,4 +1,4 @@
-"""scripts/torture_resume.py in short, and that its comparison would notice."""
+"""A short run of scripts/torture_resume.py, and its comparison of results."""
 
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +15,8 @@ def torture_resume() -> ModuleType:
     return load_script("torture_resume")
 
 
-def test_killed_runs_end_as_the_unbroken_one(torture_resume: ModuleType, tmp_path: Path) -> None:
-    """Runs killed with SIGKILL and resumed have the unbroken run's weights, optimizer, metrics and samples."""
+def test_killed_runs_equal_an_uninterrupted_run(torture_resume: ModuleType, tmp_path: Path) -> None:
+    """Runs that are killed with SIGKILL and resumed have the results of an uninterrupted run."""
     tally = torture_resume.torture(tmp_path, kills=2, steps=40, seed=2)
     assert tally.kills == tally.exact == 2
 
@@ -31,6 +31,6 @@ def test_killed_runs_end_as_the_unbroken_one(torture_resume: ModuleType, tmp_pat
         ([1, 2], [1], False),
     ],
 )
-def test_comparison_notices_a_bit(torture_resume: ModuleType, first: Any, second: Any, is_equal: bool) -> None:
-    """One bit, one key, one dtype or one row more or less makes two endings differ."""
+def test_comparison_is_exact(torture_resume: ModuleType, first: Any, second: Any, is_equal: bool) -> None:
+    """Results differ if one bit, one key, one dtype or one row differs."""
     assert torture_resume.is_equal(first, second) is is_equal

@@ -68,12 +68,12 @@ def test_unknown_characters_are_reported() -> None:
     with pytest.raises(InputError) as raised:
         Vocabulary("char", "\n Eab,").encode("aé\x01é—B", where="the prompt")
     assert str(raised.value) == (
-        "the model has never seen:\n"
+        "these characters are not in the vocabulary of the model:\n"
         "  'é' (U+00E9 LATIN SMALL LETTER E WITH ACUTE), character 2 of the prompt; the nearest known is 'E'\n"
         "  '\\x01' (U+0001 unnamed), character 3 of the prompt; the nearest known is '\\n'\n"
         "  '—' (U+2014 EM DASH), character 5 of the prompt; the nearest known is ','\n"
         "  'B' (U+0042 LATIN CAPITAL LETTER B), character 6 of the prompt; the nearest known is 'b'\n"
-        "Use --on-unknown skip or --on-unknown replace to go on."
+        "Use --on-unknown skip or --on-unknown replace to continue."
     )
 
 
