@@ -34,7 +34,7 @@ MIN_WIDTH = 7.6
 """Minimum width of the figure in inches, for the titles."""
 
 VISIBLE = {" ": "\N{OPEN BOX}", "\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"}
-"""Characters that would not be seen on an axis, and what stands for them."""
+"""Characters that are invisible on an axis, and the symbols drawn for them."""
 
 
 TITLES = Activations(
