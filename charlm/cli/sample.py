@@ -1,7 +1,7 @@
 """charlm sample."""
 
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,38 @@ from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, warn
 from charlm.errors import InputError
 
 
+def _default(name: str) -> Callable[[], Any]:
+    """Return a function that returns the default of a key of the section ``sample``; pydantic is loaded only then."""
+
+    def read() -> Any:
+        from charlm.config import SampleConfig
+
+        return getattr(SampleConfig(), name)
+
+    return read
+
+
 @click.command()
 @RUN
-@click.option("--prompt", default=None, help="Text to go on from; - reads standard input.")
+@click.option("--prompt", help="Text to go on from; - reads standard input.")
 @click.option("--prompt-file", metavar="FILE", type=click.Path(path_type=Path), help="A file with the prompt, or -.")
-@click.option("--length", default=500, show_default=True, help="Characters to make; 0 for an endless stream.")
-@click.option("--temperature", default=0.8, show_default=True, help="0 takes the likeliest, 1 samples what was learnt.")
+@click.option(
+    "--length", type=int, default=_default("length"), help="Characters to make; 0 for no end.  [default: 300]"
+)
+@click.option(
+    "--temperature",
+    type=float,
+    default=_default("temperature"),
+    help="0 takes the likeliest, 1 the model's own probabilities.  [default: 0.8]",
+)
 @click.option("--top-k", type=int, help="Choose among the K likeliest characters only.")
 @click.option("--top-p", type=float, help="Choose among the likeliest that together have this probability.")
-@click.option("--num-samples", default=1, show_default=True, help="Samples to make side by side.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Equal seeds give equal samples.  [default: random]")
+@click.option("--num-samples", default=1, show_default=True, help="Samples to make; their number changes none of them.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    help="Sample i of a seed is the same whatever --num-samples is.  [default: random]",
+)
 @click.option("--stop", help="End a sample before this text.")
 @click.option("--greedy", is_flag=True, help="The same as --temperature 0.")
 @ON_UNKNOWN
@@ -47,7 +69,6 @@ def sample(
     _check_sample_options(length, num_samples, prompt, prompt_file)
     text = _read_prompt(prompt, prompt_file)
     sampling = Sampling(0.0 if greedy else temperature, top_k, top_p)
-    seed = int.from_bytes(os.urandom(4)) if seed is None else seed
     trained = load(run, device, warn)
     if num_samples == 1:
         for piece in trained.stream(text, length or None, sampling, seed, stop, on_unknown):
@@ -55,7 +76,7 @@ def sample(
             sys.stdout.flush()
         click.echo()
         return
-    samples = trained.sample_many(num_samples, text, length, sampling, seed, stop, on_unknown)
+    samples = trained.iterate_samples(num_samples, text, length, sampling, seed, stop, on_unknown)
     for number, written in enumerate(samples, start=1):
         click.echo(f"=== sample {number} of {num_samples} ===\n{written}")
 

@@ -1,13 +1,15 @@
 """A trained model as Python sees it: ``charlm.load("runs/x").sample(prompt="...")``."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from charlm.errors import InputError
 from charlm.inference.evaluation import Evaluation, evaluate
-from charlm.inference.sampling import Sampling, encode_prompt, generate, sample_texts, stream_text
+from charlm.inference.generation import encode_prompt, generate, sample_texts, stream_text
+from charlm.inference.randomness import random_seed
+from charlm.inference.sampling import DEFAULTS, Sampling
 from charlm.model import CharLM
 from charlm.runs.checkpoint import Checkpoint, load_checkpoint
 from charlm.runs.directory import RunDirectory
@@ -34,26 +36,27 @@ class TrainedModel:
 
     def sample(
         self,
-        prompt: str = "",
-        length: int = 300,
-        temperature: float = 1.0,
+        prompt: str = DEFAULTS.prompt,
+        length: int = DEFAULTS.length,
+        temperature: float = DEFAULTS.temperature,
         top_k: int | None = None,
         top_p: float | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         stop: str | None = None,
         on_unknown: OnUnknown = "error",
     ) -> str:
         """Return one sample, beginning with the prompt.
 
         Args:
-            prompt: text to go on from; empty to begin afresh.
+            prompt: text to continue; empty to start a new text.
             length: characters (or bytes) to make, at least 1.
-            temperature: at least 0; 0 always takes the likeliest character, 1 samples what was learnt.
+            temperature: at least 0; 0 always takes the likeliest character, 1 leaves the model's probabilities as
+                they are.
             top_k: choose among the k likeliest characters only.
-            top_p: choose among the likeliest characters that together have this probability.
-            seed: equal seeds give equal samples.
+            top_p: choose among the fewest likeliest characters that together have this probability.
+            seed: equal seeds give equal samples, 0 to 2^63 - 1; None for a random seed.
             stop: end before this text.
-            on_unknown: what to do with a character of the prompt that the model does not know.
+            on_unknown: what to do with characters of the prompt that the model does not know.
 
         Raises:
             InputError: an argument is out of range, or the prompt has an unknown character.
@@ -63,29 +66,45 @@ class TrainedModel:
     def sample_many(
         self,
         num_samples: int,
-        prompt: str = "",
-        length: int = 300,
+        prompt: str = DEFAULTS.prompt,
+        length: int = DEFAULTS.length,
         sampling: Sampling | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         stop: str | None = None,
         on_unknown: OnUnknown = "error",
     ) -> list[str]:
-        """Return several samples made side by side; the arguments are those of ``sample``."""
-        return sample_texts(self.model, self.vocabulary, prompt, length, num_samples, sampling, seed, stop, on_unknown)
+        """Return several samples, the first being that of ``sample`` for the same seed; the arguments are as there."""
+        return list(self.iterate_samples(num_samples, prompt, length, sampling, seed, stop, on_unknown))
+
+    def iterate_samples(
+        self,
+        num_samples: int,
+        prompt: str = DEFAULTS.prompt,
+        length: int = DEFAULTS.length,
+        sampling: Sampling | None = None,
+        seed: int | None = None,
+        stop: str | None = None,
+        on_unknown: OnUnknown = "error",
+    ) -> Iterator[str]:
+        """Yield the samples of ``sample_many`` in batches, so that any number of them fits the memory."""
+        yield from sample_texts(
+            self.model, self.vocabulary, prompt, length, num_samples, sampling, seed, stop, on_unknown
+        )
 
     def stream(
         self,
-        prompt: str = "",
-        length: int | None = None,
+        prompt: str = DEFAULTS.prompt,
+        length: int | None = DEFAULTS.length,
         sampling: Sampling | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         stop: str | None = None,
         on_unknown: OnUnknown = "error",
-    ) -> Iterable[str]:
-        """Yield one sample piece by piece as it is made, the prompt first; without a length it never ends."""
+    ) -> Iterator[str]:
+        """Yield the sample that ``sample`` returns piece by piece, the prompt first; without end if length is None."""
         prompt_ids, shown = encode_prompt(self.vocabulary, prompt, on_unknown)
         yield shown
-        steps = generate(self.model, prompt_ids, 1, length, sampling or Sampling(), seed)
+        seed = random_seed() if seed is None else seed
+        steps = generate(self.model, prompt_ids, range(1), length, sampling or Sampling(), seed)
         yield from stream_text(steps, self.vocabulary, stop)
 
     def evaluate_split(self, split: str, window: int | None = None) -> Evaluation:

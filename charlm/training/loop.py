@@ -8,7 +8,8 @@ from pathlib import Path
 from charlm.config import Config
 from charlm.errors import StoppedError
 from charlm.inference.evaluation import evaluate
-from charlm.inference.sampling import Sampling, sample_texts
+from charlm.inference.generation import sample_texts
+from charlm.inference.sampling import Sampling
 from charlm.runs.directory import Row, RunDirectory
 from charlm.system.signals import catch_signals
 from charlm.text.baselines import measure_baselines

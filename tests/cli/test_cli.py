@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from charlm.cli import run as run_command_line
-from charlm.config import Config
+from charlm.config import Config, SampleConfig
+from charlm.inference.trained import load
 from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -159,6 +160,27 @@ def test_sample_restricted(charlm: CharlmCommand, run: Path) -> None:
     greedy = charlm("sample", run, "--greedy", "--length", 30)
     assert charlm("sample", run, "--top-k", 1, "--length", 30, "--temperature", 1) == greedy
     assert charlm("sample", run, "--top-p", 1e-9, "--length", 30, "--temperature", 1) == greedy
+
+
+def test_sample_defaults_are_those_of_a_configuration(charlm: CharlmCommand) -> None:
+    """The help of sample names the defaults of the section sample."""
+    text = " ".join(charlm("sample", "--help").out.split())
+    defaults = SampleConfig()
+    assert f"0 for no end. [default: {defaults.length}]" in text
+    assert f"own probabilities. [default: {defaults.temperature}]" in text
+
+
+def test_sample_length_by_default(charlm: CharlmCommand, run: Path) -> None:
+    """Without --length a sample has the default length, and equals Python's sample of the same seed."""
+    text = charlm("sample", run, "--seed", 3).out
+    assert len(text) == SampleConfig().length + 1
+    assert text == load(run).sample(seed=3) + "\n"
+
+
+def test_the_first_of_many_samples_is_the_single_one(charlm: CharlmCommand, run: Path) -> None:
+    """--num-samples changes no sample of a seed."""
+    single, four = (charlm("sample", run, "--seed", 7, "--num-samples", number).out for number in (1, 4))
+    assert four.startswith(f"=== sample 1 of 4 ===\n{single}=== sample 2 of 4 ===\n")
 
 
 def test_sample_many(charlm: CharlmCommand, run: Path) -> None:

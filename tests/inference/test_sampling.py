@@ -1,40 +1,28 @@
-"""Text from a model: how a character is chosen, and how text comes of it."""
+"""How the next character is chosen."""
 
 import math
-from collections.abc import Iterator
-from itertools import islice
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from tolerances import PARITY, assert_near
 from torch import Tensor
 
-from charlm.errors import CharlmError, InputError
-from charlm.inference import sampling
-from charlm.inference.sampling import Sampling, encode_prompt, generate, sample_texts, stream_text
-from charlm.model import CharLM
-from charlm.text.vocabulary import Level, Vocabulary
+from charlm.config import SampleConfig
+from charlm.errors import InputError
+from charlm.inference.sampling import Sampling
 
 LOGITS = torch.tensor([2.0, -1.0, 0.5, 1.0, -40.0])
-BYTES = Vocabulary("byte")
 
 
 def draw(choice: Sampling, logits: Tensor = LOGITS, num_draws: int = 20_000) -> Tensor:
-    """Return the shares of symbols among many draws from the same logits, (V,)."""
-    ids = choice.choose(logits.expand(num_draws, -1), torch.Generator().manual_seed(1))
+    """Return the frequencies of symbols among many draws from the same logits, (V,)."""
+    uniforms = torch.rand(num_draws, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    ids = choice.choose(logits.expand(num_draws, -1), uniforms)
     return torch.bincount(ids, minlength=len(logits)) / num_draws
 
 
 def support(choice: Sampling, logits: Tensor = LOGITS) -> list[int]:
     """Return the symbols that are drawn at all."""
     return draw(choice, logits, 2000).nonzero().flatten().tolist()
-
-
-def pieces_of(text: str, vocabulary: Vocabulary, stop: str | None = None) -> list[str]:
-    """Return the pieces in which a text is streamed, one id at a time."""
-    return list(stream_text(iter(vocabulary.encode(text).split(1)), vocabulary, stop))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
@@ -49,13 +37,13 @@ def test_frequencies_follow_the_softmax(temperature: float) -> None:
 def test_no_temperature_takes_the_likeliest(temperature: float) -> None:
     """Temperature 0 is the argmax of every row, and a tiny one is the same without overflow."""
     logits = torch.tensor([[1.0, 3.0, 2.0], [1e4, -1e4, 0.0], [0.0, 0.0, 1.0]])
-    assert Sampling(temperature).choose(logits, torch.Generator()).tolist() == [1, 0, 2]
+    assert Sampling(temperature).choose(logits, torch.rand(3, dtype=torch.float64)).tolist() == [1, 0, 2]
 
 
 @pytest.mark.parametrize(("top_k", "kept"), [(1, [0]), (2, [0, 3]), (3, [0, 2, 3]), (4, [0, 1, 2, 3]), (99, None)])
 def test_top_k_keeps_the_likeliest(top_k: int, kept: list[int] | None) -> None:
     """Only the k likeliest are drawn, with their shares in proportion; more than there are is all."""
-    shares = draw(Sampling(top_k=top_k))
+    shares = draw(Sampling(1.0, top_k=top_k))
     assert shares.nonzero().flatten().tolist() == (kept or [0, 1, 2, 3])
     expected = torch.full_like(LOGITS, -torch.inf)
     expected[kept or slice(None)] = LOGITS[kept or slice(None)]
@@ -65,7 +53,7 @@ def test_top_k_keeps_the_likeliest(top_k: int, kept: list[int] | None) -> None:
 @pytest.mark.parametrize("top_k", [1, 2, 3])
 def test_top_k_keeps_no_more_where_symbols_tie(top_k: int) -> None:
     """Among equally likely symbols still only k are drawn."""
-    assert len(support(Sampling(top_k=top_k), torch.zeros(5))) == top_k
+    assert len(support(Sampling(1.0, top_k=top_k), torch.zeros(5))) == top_k
 
 
 @pytest.mark.parametrize(
@@ -75,7 +63,7 @@ def test_top_k_keeps_no_more_where_symbols_tie(top_k: int) -> None:
 def test_top_p_keeps_the_likeliest(top_p: float, kept: list[int] | None) -> None:
     """The fewest likeliest symbols that together reach top_p are drawn, at least one, all of them at 1."""
     logits = torch.tensor([0.125, 0.5, 0.0625, 0.25, 0.0625]).log()
-    found = support(Sampling(top_p=top_p), logits)
+    found = support(Sampling(1.0, top_p=top_p), logits)
     if top_p == 0.88:  # either of the two that tie for the fourth place
         assert len(found) == 4
     else:
@@ -85,14 +73,14 @@ def test_top_p_keeps_the_likeliest(top_p: float, kept: list[int] | None) -> None
 @pytest.mark.parametrize(("top_p", "num_kept"), [(0.24, 1), (0.25, 1), (0.26, 2), (0.5, 2), (0.75, 3), (1.0, 4)])
 def test_top_p_reached_exactly_is_enough(top_p: float, num_kept: int) -> None:
     """Of four equal symbols as many are kept as reach top_p, and not one more where they reach it exactly."""
-    assert len(support(Sampling(top_p=top_p), torch.zeros(4))) == num_kept
+    assert len(support(Sampling(1.0, top_p=top_p), torch.zeros(4))) == num_kept
 
 
 def test_top_p_counts_what_top_k_left() -> None:
     """With both, the shares of top_p are those among the k likeliest, after the temperature."""
     logits = torch.tensor([0.4, 0.3, 0.3]).log()
-    assert support(Sampling(top_p=0.5), logits) == [0, 1]
-    assert support(Sampling(top_k=2, top_p=0.5), logits) == [0]
+    assert support(Sampling(1.0, top_p=0.5), logits) == [0, 1]
+    assert support(Sampling(1.0, top_k=2, top_p=0.5), logits) == [0]
     assert support(Sampling(temperature=0.1, top_p=0.5), logits) == [0]
 
 
@@ -109,167 +97,18 @@ def test_values_out_of_range_are_refused(name: str, value: float) -> None:
         Sampling(**{name: value})  # type: ignore[arg-type]  # the name is one of the fields
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_broken_logits_are_told(temperature: float, value: float, model: CharLM, vocabulary: Vocabulary) -> None:
-    """Logits that are not finite end the sampling with the run's failure, not with some text."""
-    with torch.no_grad():
-        model.output.bias[2] = value
-    with pytest.raises(CharlmError, match=r"logits are not finite.*take an earlier checkpoint") as raised:
-        sample_texts(model, vocabulary, "abc", 3, sampling=Sampling(temperature))
-    assert raised.value.exit_status == 1
+def test_the_uniform_number_inverts_the_cumulative_distribution() -> None:
+    """The first symbol whose cumulative probability is above the number is chosen, never one of probability 0."""
+    logits = torch.tensor([-torch.inf, 0.25, 0.5, -torch.inf, 0.25, -torch.inf])
+    logits[torch.isfinite(logits)] = logits[torch.isfinite(logits)].log()
+    logits = logits.masked_fill(logits.isinf(), -2000.0)
+    below_1 = math.nextafter(1.0, 0.0)
+    uniforms = torch.tensor([0.0, 0.2499, 0.2501, 0.7499, 0.7501, below_1], dtype=torch.float64)
+    assert Sampling(1.0).choose(logits.expand(6, -1), uniforms).tolist() == [1, 1, 2, 2, 4, 4]
+    assert Sampling(1.0, top_k=1).choose(logits.expand(6, -1), uniforms).tolist() == [2] * 6
+    assert Sampling(1.0, top_p=0.5).choose(logits.expand(6, -1), uniforms).tolist() == [2] * 6
 
 
-def test_equal_seeds_give_equal_texts(model: CharLM, vocabulary: Vocabulary) -> None:
-    """A seed decides the samples, and another seed gives others."""
-    first, again, other = (sample_texts(model, vocabulary, "ab", 50, 2, seed=seed) for seed in (7, 7, 8))
-    assert first == again
-    assert first != other
-    assert first[0] != first[1]
-
-
-@pytest.mark.parametrize("is_training", [True, False])
-def test_sampling_leaves_no_trace(is_training: bool, model: CharLM, vocabulary: Vocabulary) -> None:
-    """The global random state, the model's mode, weights and gradients stay as they were, in between as after."""
-    model.train(is_training)
-    state = torch.get_rng_state()
-    weights = {name: weight.clone() for name, weight in model.state_dict().items()}
-    steps = generate(model, vocabulary.encode("abc"), 2, 10, Sampling(), seed=1)
-    for ids in steps:
-        assert not ids.requires_grad
-        assert torch.is_grad_enabled()
-        assert [module.training for module in model.modules()] == [is_training] * len(list(model.modules()))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(weight, weights[name]) for name, weight in model.state_dict().items())
-    assert all(weight.grad is None for weight in model.parameters())
-
-
-def test_dropout_is_off(model: CharLM, vocabulary: Vocabulary) -> None:
-    """A model in the middle of its training writes what it writes in evaluation."""
-    texts = [sample_texts(model.train(mode), vocabulary, "abcdefgh", 40, seed=3) for mode in (True, False)]
-    assert texts[0] == texts[1]
-
-
-@pytest.mark.parametrize("num_samples", [1, 2, 5])
-def test_samples_are_made_side_by_side(num_samples: int, model: CharLM, vocabulary: Vocabulary) -> None:
-    """Every step gives one id for each sample, known to the vocabulary, for as many steps as were asked."""
-    steps = list(generate(model, vocabulary.encode("ab"), num_samples, 7, Sampling(), seed=1))
-    assert [(ids.shape, ids.dtype) for ids in steps] == 7 * [((num_samples,), torch.int64)]
-    assert 0 <= torch.stack(steps).min() <= torch.stack(steps).max() < len(vocabulary)
-    assert list(map(len, sample_texts(model, vocabulary, "ab", 7, num_samples))) == num_samples * [9]
-
-
-def test_greedy_samples_are_the_argmax_of_the_whole_text(model: CharLM, vocabulary: Vocabulary) -> None:
-    """At temperature 0 every character is the likeliest after all before it, for each sample alike."""
-    texts = sample_texts(model, vocabulary, "abc", 20, 3, Sampling(0.0))
-    assert len(set(texts)) == 1
-    ids = vocabulary.encode(texts[0])
-    with torch.no_grad():
-        logits, _ = model.eval()(ids[None], model.initial_state(1))
-    assert torch.equal(logits[0, 2:-1].argmax(dim=-1), ids[3:])
-
-
-def test_a_prompt_in_one_pass_is_a_prompt_in_steps(model: CharLM, vocabulary: Vocabulary) -> None:
-    """Reading a prompt whole gives the logits and the states that stepping through it gives."""
-    ids = vocabulary.encode("abcd efgh\nhgf")
-    with torch.no_grad():
-        whole, whole_states = model.eval()(ids[None], model.initial_state(1))
-        states = model.initial_state(1)
-        for one in ids.split(1):
-            logits, states = model.step(one, states)
-    assert_near(logits, whole[:, -1], PARITY[torch.float32])
-    for state, expected in zip(states, whole_states, strict=True):
-        assert_near(state.h, expected.h, PARITY[torch.float32])
-        assert_near(state.c, expected.c, PARITY[torch.float32])
-
-
-@pytest.mark.parametrize("chunk", [1, 4, 8, 9])
-def test_a_long_prompt_is_read_in_chunks(
-    chunk: int, model: CharLM, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A prompt gives the same text in however many passes it is read."""
-    expected = sample_texts(model, vocabulary, "abcdefgh", 30, seed=2)
-    monkeypatch.setattr(sampling, "PROMPT_CHUNK", chunk)
-    assert sample_texts(model, vocabulary, "abcdefgh", 30, seed=2) == expected
-
-
-def test_without_a_length_there_is_no_end(model: CharLM, vocabulary: Vocabulary) -> None:
-    """A stream without a length goes on, and begins as one of that length does."""
-    endless = islice(generate(model, vocabulary.encode("a"), 1, None, Sampling(), seed=1), 10)
-    assert list(endless) == list(generate(model, vocabulary.encode("a"), 1, 10, Sampling(), seed=1))
-
-
-@pytest.mark.parametrize(("symbols", "first"), [("\nab", 0), ("\t\nab", 1), ("ab", 0)])
-def test_no_prompt_is_the_beginning_of_a_line(symbols: str, first: int) -> None:
-    """An empty prompt reads a line break, or else the first symbol, and shows nothing."""
-    ids, shown = encode_prompt(Vocabulary("char", symbols), "")
-    assert (ids.tolist(), shown) == ([first], "")
-
-
-def test_without_a_prompt_only_new_text_is_shown(model: CharLM, vocabulary: Vocabulary) -> None:
-    """A sample from nothing has its length, and goes on from a line break that is not shown."""
-    (text,) = sample_texts(model, vocabulary, "", 12, seed=4)
-    assert len(text) == 12
-    assert sample_texts(model, vocabulary, "\n", 12, seed=4) == ["\n" + text]
-
-
-def test_an_unknown_character_of_a_prompt_is_the_users() -> None:
-    """Unknown characters are refused, skipped or replaced, and the prompt is shown as the model reads it."""
-    ab = Vocabulary("char", "ab")
-    with pytest.raises(InputError, match="character 2 of the prompt"):
-        encode_prompt(ab, "aBx")
-    assert encode_prompt(ab, "aBx", "skip")[1] == "a"
-    assert encode_prompt(ab, "aB", "replace")[1] == "ab"
-    assert encode_prompt(ab, "xy", "skip")[1] == ""
-
-
-@given(st.text("ab", max_size=12), st.text("ab", min_size=1, max_size=4) | st.none())
-def test_a_stream_ends_before_its_stop_text(text: str, stop: str | None) -> None:
-    """Joined pieces are the text up to the first stop text, whole where there is none."""
-    expected = text.split(stop, 1)[0] if stop else text
-    assert "".join(pieces_of(text, Vocabulary("char", "ab"), stop)) == expected
-
-
-@given(st.text("é😀a", max_size=8), st.text("é😀a", min_size=1, max_size=2))
-def test_a_stream_of_bytes_ends_before_its_stop_text(text: str, stop: str) -> None:
-    """A stop text of several bytes is found as well."""
-    assert "".join(pieces_of(text, BYTES, stop)) == text.split(stop, 1)[0]
-
-
-def test_a_partial_stop_text_is_held_back() -> None:
-    """What may become the stop text waits, and comes once it cannot, or at the end."""
-    letters = Vocabulary("char", "abcx")
-    assert pieces_of("xabxabc", letters, "abc") == ["x", "", "", "abx", "", "", ""]
-    assert pieces_of("xab", letters, "abc") == ["x", "", "", "ab"]
-    assert pieces_of("aab", letters, "ab") == ["", "a", ""]
-
-
-def test_a_stream_reads_no_further_than_its_stop_text() -> None:
-    """After the stop text no further character is made."""
-    ids: Iterator[Tensor] = iter(BYTES.encode("a.bcd").split(1))
-    assert "".join(stream_text(ids, BYTES, ".")) == "a"
-    assert BYTES.decode(torch.cat(list(ids))) == "bcd"
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=10), st.sampled_from(["char", "byte"]))
-def test_a_stream_shows_whole_characters(text: str, level: Level) -> None:
-    """However many bytes a character has, it comes in one piece."""
-    vocabulary = Vocabulary(level, sorted(set(text)) or "a")
-    assert [piece for piece in pieces_of(text, vocabulary) if piece] == list(text)
-
-
-def test_a_character_cut_off_by_the_end_is_marked() -> None:
-    """Bytes at the end that are no whole character become one U+FFFD."""
-    ids = BYTES.encode("a😀")[:-1]
-    assert list(stream_text(iter(ids.split(1)), BYTES)) == ["a", "", "", "", "\ufffd"]
-
-
-def test_a_stream_is_a_sample(model: CharLM, vocabulary: Vocabulary) -> None:
-    """A stream and a whole sample of one seed are one text, and a stop text ends both alike."""
-    (text,) = sample_texts(model, vocabulary, "ab", 60, seed=5)
-    stop = text[30:32]
-    assert stop not in "ab"
-    (stopped,) = sample_texts(model, vocabulary, "ab", 60, seed=5, stop=stop)
-    assert stopped == "ab" + text[2:].split(stop, 1)[0]
-    steps = generate(model, vocabulary.encode("ab"), 1, 60, Sampling(), seed=5)
-    assert "ab" + "".join(stream_text(steps, vocabulary, stop)) == stopped
+def test_the_defaults_are_those_of_a_configuration() -> None:
+    """Python samples with the temperature that a configuration samples with."""
+    assert Sampling() == Sampling(SampleConfig().temperature)
