@@ -9,6 +9,7 @@ import click
 
 from charlm.cli.compare_layers import compare_layers
 from charlm.cli.evaluate import evaluate
+from charlm.cli.fetch import fetch
 from charlm.cli.sample import sample
 from charlm.cli.train import train
 from charlm.errors import CharlmError
@@ -27,7 +28,7 @@ def cli() -> None:
     """Train, sample, evaluate and compare character-level LSTM language models."""
 
 
-for command in (train, sample, evaluate, compare_layers):
+for command in (train, sample, evaluate, compare_layers, fetch):
     cli.add_command(command)
 
 

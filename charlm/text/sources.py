@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from charlm.errors import InputError
+from charlm.text.public import CORPORA
 
 CHUNK_BYTES = 1 << 22
 """How much of a corpus is in memory at a time: large enough to be fast, small enough not to be noticed."""
-
-FETCHABLE = ("tinyshakespeare", "enwik8", "text8")
-"""The corpora that scripts/fetch_corpus.py knows."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +87,12 @@ def _is_hidden(path: Path) -> bool:
 def _nothing_found(path: str, root: Path) -> str:
     if root.is_dir():
         return f"{path}: the directory holds no file to train on."
-    known = next((name for name in FETCHABLE if name in root.name), None)
+    known = next((name for name in CORPORA if name in root.name), None)
     if known:
-        return f"{path}: there is no such corpus yet. Fetch it with: python scripts/fetch_corpus.py {known}"
+        return f"{path}: there is no such corpus yet. Fetch it with: charlm fetch {known}"
     return (
         f"{path}: there is no such file, directory or glob below {Path.cwd()}. Give data.path a text of your own, use "
-        "builtin:python-docs, or fetch a public corpus: python scripts/fetch_corpus.py tinyshakespeare"
+        "builtin:python-docs, or fetch a public corpus: charlm fetch tinyshakespeare"
     )
 
 

@@ -371,7 +371,7 @@ def test_faulty_corpus(
 def test_missing_public_corpus_names_the_command(charlm: CharlmCommand) -> None:
     """A public corpus that was not fetched yet names the command that fetches it."""
     outcome = charlm("train", "--set", "data.path=data/tinyshakespeare.txt")
-    assert_mistake(outcome, "python scripts/fetch_corpus.py tinyshakespeare")
+    assert_mistake(outcome, "charlm fetch tinyshakespeare")
 
 
 def test_empty_split(charlm: CharlmCommand, config_file: Path) -> None:

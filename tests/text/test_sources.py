@@ -8,7 +8,8 @@ import pytest
 
 from charlm.errors import InputError
 from charlm.text import sources
-from charlm.text.sources import FETCHABLE, find_sources
+from charlm.text.public import CORPORA
+from charlm.text.sources import find_sources
 
 
 def read(path: Path | str) -> list[bytes]:
@@ -123,10 +124,10 @@ def test_an_empty_directory_is_reported(tmp_path: Path) -> None:
         find_sources(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", FETCHABLE)
+@pytest.mark.parametrize("name", list(CORPORA))
 def test_a_missing_public_corpus_suggests_the_command(name: str) -> None:
     """If a missing path has the name of a public corpus, the error gives the command that downloads it."""
-    with pytest.raises(InputError, match=rf"no such corpus yet\. .*: python scripts/fetch_corpus\.py {name}$"):
+    with pytest.raises(InputError, match=rf"no such corpus yet\. .*: charlm fetch {name}$"):
         find_sources(f"nowhere/{name}.txt")
 
 
@@ -135,7 +136,7 @@ def test_a_missing_path_suggests_alternatives(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as raised:
         find_sources("my.txt")
-    for part in (str(tmp_path), "builtin:python-docs", "python scripts/fetch_corpus.py tinyshakespeare"):
+    for part in (str(tmp_path), "builtin:python-docs", "charlm fetch tinyshakespeare"):
         assert part in str(raised.value)
 
 
