@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from charlm.comparison.results import ArmFindings, Difference, Group, Results
+from charlm.comparison.table import format_table
 
 
 def tabulate(results: Results) -> str:
@@ -13,8 +14,7 @@ def tabulate(results: Results) -> str:
     depths = [arm.num_layers for arm in results.groups[0].arms]
     pairs = [(difference.from_layers, difference.to_layers) for difference in results.groups[0].differences]
     titles = [results.match, *(f"{depth} deep" for depth in depths), *(f"{to} over {first}" for first, to in pairs)]
-    rows = [_format_group(group) for group in results.groups]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [titles, ["---:"] * len(titles), *rows])
+    return format_table(titles, [_format_group(group) for group in results.groups])
 
 
 def _format_group(group: Group) -> list[str]:

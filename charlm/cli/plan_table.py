@@ -2,6 +2,7 @@
 
 from charlm.comparison.arms import UNITS
 from charlm.comparison.plan import Plan
+from charlm.comparison.table import format_table
 
 
 def format_plan(plan: Plan) -> str:
@@ -16,14 +17,12 @@ def format_plan(plan: Plan) -> str:
         + [f"{arm.num_macs:,}", f"{arm.mismatch:+.2%}"]
         for arm in plan.arms
     ]
-    widths = [max(len(cell) for cell in column) for column in zip(titles, *rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [titles, *rows]]
     tuning = f"tuned with {plan.num_trials} trials an arm" if plan.num_trials else "not tuned"
     return "\n".join(
         [
             f"Depths matched by {plan.arms[0].match}: the budget counts {unit}; embedding, LSTM and output are "
             "parameters; MACs are multiply-accumulate operations per character.",
-            *lines,
+            format_table(titles, rows),
             f"{len(plan.arms)} arms, seeds {', '.join(map(str, plan.seeds))}, {tuning}.",
         ]
     )

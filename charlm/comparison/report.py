@@ -9,6 +9,7 @@ from charlm.comparison.experiment import ArmOutcome
 from charlm.comparison.figures import draw_curves, draw_depths
 from charlm.comparison.plan import Plan
 from charlm.comparison.results import ArmFindings, Difference, Group, Results, summarize
+from charlm.comparison.table import format_table
 from charlm.config.yaml_source import write_yaml
 from charlm.system.files import write_atomically
 
@@ -82,7 +83,7 @@ def _format_group(results: Results, group: Group) -> str:
     unit = UNITS[results.match]
     titles = ["layers", "width", "parameters", "off budget", "rate", "dropout", f"{results.loss} loss, nats", "sd"]
     titles += ["bits", "perplexity", "val loss", "characters/s", "time, s"]
-    table = _format_table(titles, [_format_arm(arm) for arm in group.arms])
+    table = format_table(titles, [_format_arm(arm) for arm in group.arms])
     verdicts = "\n".join(_describe_difference(difference) for difference in group.differences)
     verdicts = verdicts or "No two depths share a finished seed."
     return "\n\n".join([f"## {group.budget:,} {unit}", table, verdicts, *_describe_edges(group)])
@@ -158,7 +159,7 @@ def _format_parts(results: Results) -> str:
         for group in results.groups
         for arm in group.arms
     ]
-    return _format_table(titles, rows)
+    return format_table(titles, rows)
 
 
 def _format_failures(results: Results) -> list[str]:
@@ -166,13 +167,3 @@ def _format_failures(results: Results) -> list[str]:
         f"- {name}: {reason}" for group in results.groups for arm in group.arms for name, reason in arm.failures.items()
     ]
     return ["## What did not finish", "\n".join(failures)] if failures else []
-
-
-def _format_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table of right-aligned columns, padded so that it stands straight on a terminal."""
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    rule = [f"{'-' * (width - 1)}:" for width in widths]
-    return "\n".join(
-        "| " + " | ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in [titles, rule, *rows]
-    )
