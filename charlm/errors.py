@@ -8,6 +8,10 @@ class CharlmError(Exception):
     label = "Error"
 
 
+class OutOfMemoryError(CharlmError):
+    """An allocation of memory failed; the message says how much was asked for, if that is known, and what to change."""
+
+
 class InputError(CharlmError):
     """What the user gave cannot be used; the message says where, what, the value and the remedy."""
 

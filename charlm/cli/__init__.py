@@ -13,6 +13,7 @@ from charlm.cli.fetch import fetch
 from charlm.cli.sample import sample
 from charlm.cli.train import train
 from charlm.errors import CharlmError
+from charlm.system.memory import explain_shortage
 from charlm.system.process import (
     keep_freed_memory,
     limit_openmp_spinning,
@@ -47,7 +48,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit status."""
     try:
-        with cli.make_context("charlm", [*arguments], obj=shlex.join(["charlm", *arguments])) as context:
+        line = shlex.join(["charlm", *arguments])
+        with explain_shortage(), cli.make_context("charlm", [*arguments], obj=line) as context:
             cli.invoke(context)
         return 0
     except click.exceptions.Exit as request:

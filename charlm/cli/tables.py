@@ -63,8 +63,9 @@ def format_dry_run(config: Config, plan: DryRun) -> str:
     lines += [f"  {'vocabulary':<30}{plan.vocabulary_size:>14,}", f"  rarest: {rarest}"]
     lines += ["memory"]
     lines += [f"  {part:<30}{format_bytes(size):>14}" for part, size in plan.memory_bytes.items()]
-    lines += ["speed", f"  {'characters per second':<30}{plan.chars_per_s:>14,.0f}"]
-    lines += [f"  {'whole training, expected':<30}{format_duration(plan.duration_s):>14}"]
+    if plan.chars_per_s is not None and plan.duration_s is not None:
+        lines += ["speed", f"  {'characters per second':<30}{plan.chars_per_s:>14,.0f}"]
+        lines += [f"  {'whole training, expected':<30}{format_duration(plan.duration_s):>14}"]
     lines += [f"baselines on the val part, {bits_name(config.data.level)}"]
     lines += [f"  {name:<30}{value:>14.3f}" for name, value in plan.baselines_bits.items()]
     return "\n".join(lines)

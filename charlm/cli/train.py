@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from charlm.cli.options import CONFIG, SET
+from charlm.errors import InputError
 
 
 @click.command()
@@ -30,7 +31,10 @@ def train(config_path: Path | None, overrides: tuple[str, ...], out: Path | None
         from charlm.training.dry_run import plan_run
 
         corpus = load_corpus(config.data.path, config.data.level, reporter.read)
-        click.echo(format_dry_run(config, plan_run(config, corpus)))
+        plan = plan_run(config, corpus)
+        click.echo(format_dry_run(config, plan))
+        if plan.shortage is not None:
+            raise InputError(plan.shortage)
         return
     result = loop.train(config, out, resume, reporter)
     click.echo(format_result(config, out, result))

@@ -14,6 +14,7 @@ from charlm.config import Config
 from charlm.errors import InputError
 from charlm.text.corpus import Corpus, Progress, load_corpus
 from charlm.training.dry_run import measure_speed
+from charlm.training.estimates import refuse_shortage
 from charlm.training.session import Session
 
 
@@ -112,17 +113,20 @@ def plan_comparison(
         progress: shows how much of the corpus has been read.
 
     Raises:
-        InputError: the corpus cannot be used, a budget is too small, or a depth, width or seed is out of range.
+        InputError: the corpus cannot be used, a budget is too small, a depth, width or seed is out of range, or a run
+            does not fit the memory.
     """
     corpus = load_corpus(config.data.path, config.data.level, progress)
     vocabulary_size, model = len(corpus.vocabulary), config.model
     configured = Arm(model.num_layers, model.hidden_size, vocabulary_size, model.embed_size, match, 1)
     arms = plan_arms(depths, match, budgets or [configured.size], vocabulary_size, model.embed_size)
+    refuse_shortage(config, vocabulary_size)
     Session(config, corpus)  # a corpus or a device that no run could use is known before any begins
     plan = Plan(config, corpus.digest, arms, list(seeds), num_trials)
     try:
         for arm in arms:
-            plan.runs(arm, plan.candidates[0])
+            first, *_ = plan.runs(arm, plan.candidates[0])
+            refuse_shortage(first.config, vocabulary_size)
     except ValidationError as error:
         [wrong, *_] = error.errors(include_url=False)
         raise InputError(

@@ -20,6 +20,7 @@ import torch
 from charlm.comparison.outcome import train_to_outcome
 from charlm.config import Config
 from charlm.errors import CharlmError, StoppedError
+from charlm.system.memory import explain_shortage
 from charlm.system.process import keep_freed_memory
 from charlm.system.signals import catch_signals
 from charlm.training.reporter import Reporter
@@ -155,7 +156,7 @@ def _work(task: Task, connection: Connection) -> None:
     keep_freed_memory()
     torch.set_num_threads(task.num_threads)
     try:
-        with _output(task):
+        with explain_shortage(), _output(task):
             name = task.directory.name
             reporter = task.make_reporter(task.directory, name)
             train_to_outcome(task.config, task.directory, task.has_test, reporter)

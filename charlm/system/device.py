@@ -5,6 +5,7 @@ import re
 import torch
 
 from charlm.errors import InputError
+from charlm.system.memory import available_bytes
 
 DEVICE_NAME = r"auto|cpu|mps|cuda(:\d+)?"
 
@@ -28,3 +29,10 @@ def choose_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(f"device {name}: not on this machine. Use auto or cpu.")
     return device
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Return how much of a device's memory this process may take, in bytes; None where that is not known."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return available_bytes() if device.type == "cpu" else None

@@ -14,7 +14,7 @@ from charlm.runs.directory import Row, RunDirectory
 from charlm.system.signals import catch_signals
 from charlm.text.baselines import measure_baselines
 from charlm.text.corpus import load_corpus
-from charlm.training.dry_run import count_parameters
+from charlm.training.estimates import count_parameters, refuse_shortage
 from charlm.training.reporter import Reporter, RunDescription
 from charlm.training.session import Session
 
@@ -60,8 +60,8 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
         reporter: is told of every event.
 
     Raises:
-        InputError: the corpus, the device, the directory or a change of configuration cannot be used; nothing is
-            written.
+        InputError: the corpus, the device, the directory or a change of configuration cannot be used, or the run does
+            not fit the memory; nothing is written.
         StoppedError: a signal came; the state was saved.
         CharlmError: the run failed; its last checkpoint stands.
     """
@@ -70,7 +70,9 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
     if not resume:
         run.refuse_old_run()
     run.refuse_second_writer()
-    session = Session(config, load_corpus(config.data.path, config.data.level, reporter.read))
+    corpus = load_corpus(config.data.path, config.data.level, reporter.read)
+    refuse_shortage(config, len(corpus.vocabulary))
+    session = Session(config, corpus)
     with run.locked() as is_alone:
         if not is_alone:
             reporter.warn("this system cannot lock the run directory; see that no second process trains into it.")
@@ -104,7 +106,7 @@ def _describe_run(session: Session, baselines_bits: dict[str, float]) -> RunDesc
         device=str(session.device),
         precision=session.precision,
         kernel=f"{kernel.name} ({kernel.note})",
-        num_parameters=count_parameters(session.model),
+        num_parameters=count_parameters(session.config.model, len(session.corpus.vocabulary)),
         baselines_bits=baselines_bits,
         passage=session.splits.val[:PASSAGE_LENGTH],
     )

@@ -109,6 +109,38 @@ def test_dry_run_writes_nothing(charlm: CharlmCommand, config_file: Path) -> Non
     assert list(Path.cwd().iterdir()) == []
 
 
+TOO_LARGE = ("--set", "model.hidden_size=1000000")
+
+
+def test_dry_run_of_a_model_that_is_too_large(charlm: CharlmCommand, config_file: Path) -> None:
+    """A dry run of a model that does not fit prints the numbers, says so, and exits with status 2."""
+    outcome = charlm("train", config_file, "--dry-run", *TOO_LARGE)
+    assert outcome.status == 2
+    for word in ("layer 2", "whole", "memory", "activations", "unigram"):
+        assert word in outcome.out
+    assert "characters per second" not in outcome.out
+    assert outcome.err.startswith("Error: not enough memory: a model of 12,")
+    assert "Lower model.hidden_size" in outcome.err
+
+
+@pytest.mark.parametrize("command", ["train", "compare-layers"])
+def test_a_model_that_is_too_large_is_refused(charlm: CharlmCommand, config_file: Path, command: str) -> None:
+    """Training and comparing refuse a model that does not fit before anything is written."""
+    assert_mistake(charlm(command, config_file, *TOO_LARGE), "not enough memory", "GiB are available on cpu")
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_failed_allocation_is_a_message(
+    charlm: CharlmCommand, config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An allocation that fails in the middle of a run is one clear message with exit status 1."""
+    monkeypatch.setattr("charlm.training.loop.refuse_shortage", lambda *_: None)
+    outcome = charlm("train", config_file, "--set", "train.kernel=reference", *TOO_LARGE)
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err.startswith("Error: out of memory: an allocation of ")
+    assert "Traceback" not in outcome.err
+
+
 def test_train_twice_names_resume(charlm: CharlmCommand, run: Path, config_file: Path) -> None:
     """A directory that holds a run is refused; --resume takes the run's own configuration."""
     assert_mistake(charlm("train", config_file, "--out", run), "already holds a run", "--resume")

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.comparison.arms import SIZES, Arm, Match, plan_arms, solve_width
+from charlm.config import ModelConfig
 from charlm.errors import InputError
 from charlm.model import CharLM
-from charlm.training.dry_run import count_parameters
+from charlm.training.estimates import count_parameters
 
 MATCHES = sorted(SIZES)
 
@@ -41,7 +42,7 @@ def test_no_other_width_comes_closer(
 def test_counts_are_those_of_the_model(num_layers: int) -> None:
     """The parameter counts of an arm equal those of the model."""
     arm = Arm(num_layers, 13, 11, 5, "parameters", 1)
-    counted = count_parameters(CharLM(11, num_layers=num_layers, hidden_size=13, embed_size=5, dropout=0.0))
+    counted = count_parameters(ModelConfig(num_layers=num_layers, hidden_size=13, embed_size=5), 11)
     assert arm.num_parameters == counted["whole"]
     assert arm.parts == {
         "embedding": counted["embedding"],
