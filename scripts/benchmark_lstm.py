@@ -8,6 +8,7 @@ the training steps are compared with.
 Dimensions: L layers, H hidden width, B batch, T time, V vocabulary.
 """
 
+import functools
 import itertools
 import json
 import multiprocessing
@@ -27,7 +28,7 @@ from charlm.config import TrainConfig
 from charlm.model import CharLM
 from charlm.system.process import keep_freed_memory, limit_openmp_spinning
 from charlm.text.streams import Batch
-from charlm.training.optimization import build_optimizer, train_step
+from charlm.training.optimization import Precision, build_optimizer, train_step
 
 V = 65
 PRECISIONS = ("fp32", "bf16")
@@ -86,7 +87,7 @@ def torch_train_step(model: TorchLM, optimizer: torch.optim.Optimizer, batch: Ba
         logits, _ = model(batch.inputs, model.initial_state(len(batch.inputs)))
         loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
     optimizer.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
 
@@ -94,7 +95,8 @@ def torch_train_step(model: TorchLM, optimizer: torch.optim.Optimizer, batch: Ba
 @torch.no_grad()
 def sample(model: TorchLM | CharLM) -> None:
     """Sample one stream of characters."""
-    ids, state = torch.zeros(1, dtype=torch.int64), model.initial_state(1)
+    ids = torch.zeros(1, dtype=torch.int64)
+    state: Any = model.initial_state(1)  # each model has its own kind
     for _ in range(NUM_SAMPLED):
         logits, state = model.step(ids, state)
         ids = torch.multinomial(logits.softmax(dim=-1), 1).squeeze(1)
@@ -113,14 +115,14 @@ def build_tasks(implementation: str, cell: Cell) -> dict[str, Callable[[], Any]]
     ids = torch.randint(V, (cell.B, cell.T + 1))
     batch = Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), True)
     if implementation == "torch":
-        model: TorchLM | CharLM = TorchLM(cell.L, cell.H)
-        optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-        train = lambda precision: torch_train_step(model, optimizer, batch, precision)  # noqa: E731
+        torch_model = TorchLM(cell.L, cell.H)
+        optimizer = torch.optim.AdamW(torch_model.parameters(), fused=True)
+        model: TorchLM | CharLM = torch_model
+        train: Callable[[Precision], object] = functools.partial(torch_train_step, torch_model, optimizer, batch)
     else:
         model = CharLM(V, cell.L, cell.H, cell.H)
         optimizer = build_optimizer(model, TrainConfig())
-        states = model.initial_state(cell.B)
-        train = lambda precision: train_step(model, optimizer, batch, states, 1e-3, 1.0, precision)  # noqa: E731
+        train = functools.partial(train_step, model, optimizer, batch, model.initial_state(cell.B), 1e-3, 1.0)
     return {
         "train fp32": lambda: train("fp32"),
         "train bf16": lambda: train("bf16"),

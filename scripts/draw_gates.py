@@ -37,14 +37,14 @@ VISIBLE = {" ": "\N{OPEN BOX}", "\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}
 """Characters that are invisible on an axis, and the symbols drawn for them."""
 
 
-TITLES = Activations(
-    f="f   forget gate: the share of the old c that is kept",
-    i="i   input gate: the share of g that is written",
-    g="g   candidate: what could be written",
-    c="c   cell state: the memory, f × old c + i × g (each row over its own largest value)",
-    o="o   output gate: the share of tanh c that is shown",
-    h="h   hidden state: what the others see, o × tanh c",
-)
+TITLES = {
+    "f": "f   forget gate: the share of the old c that is kept",
+    "i": "i   input gate: the share of g that is written",
+    "g": "g   candidate: what could be written",
+    "c": "c   cell state: the memory, f × old c + i × g (each row over its own largest value)",
+    "o": "o   output gate: the share of tanh c that is shown",
+    "h": "h   hidden state: what the others see, o × tanh c",
+}
 
 
 class Choice(NamedTuple):
@@ -102,7 +102,7 @@ def draw_panel(axes: Axes, name: str, values: Tensor, choices: list[Choice]) -> 
     image = axes.imshow(
         values.T.numpy(), aspect="auto", interpolation="none", norm=norm, cmap="Blues" if is_gate else "RdBu_r"
     )
-    axes.set_title(getattr(TITLES, name), loc="left", fontsize=10, pad=3)
+    axes.set_title(TITLES[name], loc="left", fontsize=10, pad=3)
     axes.set_yticks(range(len(choices)), [f"{choice.reason}  {choice.cell}" for choice in choices], fontsize=8)
     axes.set_yticks([row - 0.5 for row in range(1, len(choices))], minor=True)
     axes.grid(axis="y", which="minor", color="white", linewidth=1)

@@ -67,8 +67,8 @@ def command(directory: Path, config: Path) -> list[str]:
 @contextmanager
 def start_process(directory: Path, config: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Yield a training process, which is killed at the end of the context."""
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command(directory, config), **pipes) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command(directory, config), stdout=quiet, stderr=quiet) as process:
         try:
             yield process
         finally:
@@ -126,7 +126,7 @@ def read_result(directory: Path) -> dict[str, Any]:
     samples = {path.name: path.read_bytes() for path in (directory / "samples").iterdir()}
     vocabularies = [content.pop("vocabulary").to_plain() for content in checkpoints.values()]
     leftovers = sorted(path.name for path in directory.rglob("*unfinished*"))
-    return without_times(
+    ending_without_times: dict[str, Any] = without_times(
         {
             **checkpoints,
             "rows": run.read_rows(),
@@ -135,6 +135,7 @@ def read_result(directory: Path) -> dict[str, Any]:
             "leftovers": leftovers,
         }
     )
+    return ending_without_times
 
 
 def torture(folder: Path, kills: int, steps: int, seed: int) -> Tally:
