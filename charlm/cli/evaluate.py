@@ -7,6 +7,9 @@ import click
 
 from charlm.cli.options import DEVICE, RUN, warn
 
+NOTABLE_UNKNOWN_FRAC = 0.01
+"""Fraction of unknown characters in a text from which on a warning says that they are left out."""
+
 
 @click.command("eval")
 @RUN
@@ -21,13 +24,14 @@ def evaluate(run: Path, split: str, text: str | None, windowed: int | None, as_j
     from charlm.inference.trained import load
 
     trained = load(run, device, warn)
-    num_unknown = 0
-    if text is None:
-        evaluation = trained.evaluate_split(split, windowed)
-    else:
-        evaluation, num_unknown = trained.evaluate_text(text, windowed)
+    evaluation = trained.evaluate_split(split, windowed) if text is None else trained.evaluate_text(text, windowed)
+    if evaluation.unknown_frac >= NOTABLE_UNKNOWN_FRAC:
+        warn(
+            f"{text}: the model does not know {evaluation.unknown_frac:.1%} of the text, {evaluation.num_unknown:,} "
+            "characters, which are left out; the loss is that of the rest."
+        )
     if as_json:
-        names = ("loss_nats", "bits_per_char", "perplexity", "num_chars")
-        click.echo(json.dumps({name: getattr(evaluation, name) for name in names} | {"num_unknown": num_unknown}))
+        names = ("loss_nats", "bits_per_char", "perplexity", "num_chars", "num_unknown", "unknown_frac")
+        click.echo(json.dumps({name: getattr(evaluation, name) for name in names}))
     else:
-        click.echo(format_evaluation(text or split, evaluation, windowed, num_unknown, trained.vocabulary.level))
+        click.echo(format_evaluation(text or split, evaluation, windowed, trained.vocabulary.level))

@@ -43,10 +43,11 @@ def format_result(config: Config, out: Path, result: TrainingResult) -> str:
     )
 
 
-def format_evaluation(name: str, evaluation: Evaluation, window: int | None, num_unknown: int, level: str) -> str:
+def format_evaluation(name: str, evaluation: Evaluation, window: int | None, level: str) -> str:
     """Return an evaluation in two lines."""
     how = "state carried through" if window is None else f"from the zero state every {window} characters"
-    unknown = f"; {num_unknown:,} unknown ones left out" if num_unknown else ""
+    unknown = f"; {evaluation.num_unknown:,} unknown ones left out" if evaluation.num_unknown else ""
+    unknown += f" ({evaluation.unknown_frac:.2%} of the text)" if evaluation.num_unknown else ""
     return (
         f"{name}: {evaluation.loss_nats:.4f} nats, {evaluation.bits_per_char:.4f} {bits_name(level)}, "
         f"perplexity {evaluation.perplexity:.3f}\n  {evaluation.num_chars:,} characters predicted, {how}{unknown}"

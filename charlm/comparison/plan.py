@@ -13,6 +13,7 @@ from charlm.comparison.tuning import Candidate, draw_candidates, tuning_seed
 from charlm.config import Config
 from charlm.errors import InputError
 from charlm.text.corpus import Corpus, Progress, load_corpus
+from charlm.training.checks import check_prompt
 from charlm.training.dry_run import measure_speed
 from charlm.training.estimates import refuse_shortage
 from charlm.training.session import Session
@@ -120,6 +121,7 @@ def plan_comparison(
     vocabulary_size, model = len(corpus.vocabulary), config.model
     configured = Arm(model.num_layers, model.hidden_size, vocabulary_size, model.embed_size, match, 1)
     arms = plan_arms(depths, match, budgets or [configured.size], vocabulary_size, model.embed_size)
+    check_prompt(config, corpus.vocabulary)
     refuse_shortage(config, vocabulary_size)
     Session(config, corpus)  # a corpus or a device that no run could use is known before any begins
     plan = Plan(config, corpus.digest, arms, list(seeds), num_trials)

@@ -22,11 +22,11 @@ MAX_LOGITS = 2**25
 """Logits in memory at a time, at most: 128 MiB."""
 
 WINDOWS_AT_ONCE = 64
-"""Windows that are scored side by side; it changes the time, not the result."""
+"""Windows that are scored side by side; it affects the speed, not the result."""
 
 
 class Text(Protocol):
-    """Ids of which stretches are read: a tensor (N,), or what makes them as they are asked for."""
+    """The ids of a text, read in stretches: a tensor (N,), or an object that computes each stretch on request."""
 
     def __len__(self) -> int: ...
 
@@ -42,10 +42,12 @@ class Evaluation:
     Attributes:
         loss_nats: mean negative log-likelihood of a character, in nats.
         num_chars: how many characters were predicted.
+        num_unknown: how many characters of the text were left out because the model does not know them.
     """
 
     loss_nats: float
     num_chars: int
+    num_unknown: int = 0
 
     @property
     def bits_per_char(self) -> float:
@@ -53,24 +55,29 @@ class Evaluation:
         return self.loss_nats / math.log(2)
 
     @property
+    def unknown_frac(self) -> float:
+        """The fraction of the text that was left out, 0 to 1."""
+        return self.num_unknown / (self.num_unknown + self.num_chars + 1)  # the first character is not predicted
+
+    @property
     def perplexity(self) -> float:
-        """Among how many characters, all alike, the choice would be as hard."""
+        """The number of equally likely characters among which a choice has the same loss."""
         return math.exp(min(self.loss_nats, 700.0))
 
 
 def evaluate(model: CharLM, ids: Text, window: int | None = None) -> Evaluation:
-    """Measure the exact loss of a text, in float32 and without dropout; the model's mode is left as it was.
+    """Measure the exact loss of a text, in float32 and without dropout; the model's mode stays as it is.
 
-    Every character but the first is predicted once, from the state that all characters before it have left, in one
-    pass; or with ``window`` only from those since the last multiple of it.
+    Every character except the first is predicted once, in one pass, from the state after all characters before it; or
+    with ``window`` only from the characters since the last multiple of it.
 
-    A trained LSTM does not forget: some of its cells carry a difference in their state through the whole text. So a
-    text cannot be cut into streams that are measured side by side, not even with a warm-up for each.
+    Some cells of a trained LSTM carry a difference in their state through the whole text. Therefore the text cannot
+    be cut into streams that are measured side by side, not even with a warm-up for each.
 
     Args:
         model: any model.
-        ids: the text, N at least 2; never more than a stretch of it is asked for.
-        window: start from the zero state every so many characters; None to carry the state through the whole text.
+        ids: the text, N at least 2; it is read in short stretches.
+        window: start from the zero state every ``window`` characters; None to carry the state through the text.
 
     Raises:
         InputError: the text has fewer than 2 characters.

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from charlm.errors import InputError
@@ -126,10 +126,11 @@ class TrainedModel:
             raise InputError(f"the {split} part is empty (data.{split}_frac=0); choose another --split.")
         return evaluate(self.model, part, window)
 
-    def evaluate_text(self, path: str, window: int | None = None) -> tuple[Evaluation, int]:
-        """Measure the exact loss of any text, and count the characters that the model does not know.
+    def evaluate_text(self, path: str, window: int | None = None) -> Evaluation:
+        """Measure the exact loss of any text.
 
-        Unknown characters are left out of the text, for no probability can be given to them.
+        Characters that the model does not know are left out, since it gives them no probability; the result has their
+        number.
 
         Args:
             path: a file, a directory, a glob, or ``builtin:NAME``.
@@ -140,7 +141,11 @@ class TrainedModel:
         """
         corpus = load_corpus(path, self.vocabulary.level)
         known = RemappedIds(corpus, self.vocabulary)
-        return evaluate(self.model, known, window), known.num_unknown
+        if len(known) < 2:
+            raise InputError(
+                f"{path}: the model knows {len(known)} of its {len(corpus.ids):,} characters; give at least 2."
+            )
+        return replace(evaluate(self.model, known, window), num_unknown=known.num_unknown)
 
 
 def load(run: str | Path, device: str = "auto", warn: Callable[[str], None] = warnings.warn) -> TrainedModel:
@@ -149,7 +154,7 @@ def load(run: str | Path, device: str = "auto", warn: Callable[[str], None] = wa
     Args:
         run: the path.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        warn: hears of each checkpoint of the directory that is damaged, when the next one is taken in its place.
+        warn: called with a message for each damaged checkpoint of the directory that is replaced by an earlier one.
 
     Raises:
         InputError: there is no sound checkpoint, or the device is not there.

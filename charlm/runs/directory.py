@@ -54,14 +54,19 @@ class RunDirectory:
         """One JSON object a line for every loss that was logged."""
         return self.path / "metrics.jsonl"
 
+    @property
+    def has_run(self) -> bool:
+        """Whether a run was begun here."""
+        files = (self.config_path, self.best_path, self.last_path, self.metrics_path, *self._former_paths())
+        return any(path.exists() for path in files)
+
     def refuse_old_run(self) -> None:
         """Make sure that no run was begun here.
 
         Raises:
             InputError: one was.
         """
-        files = (self.config_path, self.best_path, self.last_path, self.metrics_path, *self._former_paths())
-        if any(path.exists() for path in files):
+        if self.has_run:
             raise InputError(
                 f"{self.path}: this directory already holds a run. "
                 "Go on with it by --resume, or give another directory with --out."

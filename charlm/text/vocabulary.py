@@ -74,13 +74,17 @@ class Vocabulary:
         """
         if self.level == "byte":
             return torch.tensor(list(text.encode("utf-8", "surrogateescape")), dtype=torch.int64)
-        unknown = [symbol for symbol in dict.fromkeys(text) if symbol not in self.ids]
+        unknown = self.find_unknown(text)
         if unknown and on_unknown == "error":
             raise InputError(self._describe_unknown(text, unknown, where))
         known = dict(self.ids)
         if on_unknown == "replace":
             known |= {symbol: self.ids[self.nearest(symbol)] for symbol in unknown}
         return torch.tensor([known[symbol] for symbol in text if symbol in known], dtype=torch.int64)
+
+    def find_unknown(self, text: str) -> list[str]:
+        """Return the characters of a text that have no id, each once; none in a byte vocabulary."""
+        return [] if self.level == "byte" else [symbol for symbol in dict.fromkeys(text) if symbol not in self.ids]
 
     def decode(self, ids: Tensor) -> str:
         """Return the text of ids (N,); invalid UTF-8 becomes U+FFFD."""

@@ -9,6 +9,7 @@ from charlm.config import Config
 from charlm.text.baselines import measure_baselines
 from charlm.text.corpus import Corpus
 from charlm.text.streams import split_ids
+from charlm.training.checks import check_prompt
 from charlm.training.estimates import count_parameters, describe_shortage, estimate_memory
 from charlm.training.session import Session
 
@@ -57,10 +58,11 @@ def plan_run(config: Config, corpus: Corpus) -> DryRun:
     """Find out what a run would be and cost; no model is built that does not fit the available memory.
 
     Raises:
-        InputError: the corpus is too short, or the device is not there.
+        InputError: the corpus is too short, the device is not available, or the prompt has an unknown character.
     """
     vocabulary_size = len(corpus.vocabulary)
     splits = split_ids(corpus.ids, config.data.val_frac, config.data.test_frac)
+    check_prompt(config, corpus.vocabulary)
     shortage = describe_shortage(config, vocabulary_size)
     chars_per_s = None if shortage else measure_speed(Session(config, corpus))
     num_chars = config.train.max_steps * config.train.batch_size * config.train.seq_length

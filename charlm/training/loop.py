@@ -14,6 +14,7 @@ from charlm.runs.directory import Row, RunDirectory
 from charlm.system.signals import catch_signals
 from charlm.text.baselines import measure_baselines
 from charlm.text.corpus import load_corpus
+from charlm.training.checks import check_prompt
 from charlm.training.estimates import count_parameters, refuse_shortage
 from charlm.training.reporter import Reporter, RunDescription
 from charlm.training.session import Session
@@ -72,6 +73,7 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
     run.refuse_second_writer()
     corpus = load_corpus(config.data.path, config.data.level, reporter.read)
     refuse_shortage(config, len(corpus.vocabulary))
+    check_prompt(config, corpus.vocabulary, reporter.warn if resume and run.has_run else None)
     session = Session(config, corpus)
     with run.locked() as is_alone:
         if not is_alone:

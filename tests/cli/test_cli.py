@@ -285,8 +285,24 @@ def test_eval(charlm: CharlmCommand, run: Path) -> None:
     assert text.out.startswith("val: ")
     assert "perplexity" in text.out
     values = json.loads(charlm("eval", run, "--json").out)
-    assert set(values) == {"loss_nats", "bits_per_char", "perplexity", "num_chars", "num_unknown"}
+    assert set(values) == {"loss_nats", "bits_per_char", "perplexity", "num_chars", "num_unknown", "unknown_frac"}
     assert values["loss_nats"] == load_checkpoint(run / "best.pt").loss_nats
+
+
+@pytest.mark.parametrize(("num_unknown", "is_warned"), [(0, False), (98, False), (102, True), (490_000, True)])
+def test_eval_says_what_the_model_does_not_know(
+    charlm: CharlmCommand, run: Path, tmp_path: Path, num_unknown: int, is_warned: bool
+) -> None:
+    """From 1 % of unknown characters on a warning says so on stderr; the table and the JSON always have the share."""
+    path = tmp_path / "text.txt"
+    path.write_text("9 green bottles\n" * 625 + "√" * num_unknown)  # 10,000 known characters
+    share = num_unknown / (10_000 + num_unknown)
+    table, values = charlm("eval", run, "--text", path), charlm("eval", run, "--text", path, "--json")
+    assert json.loads(values.out)["unknown_frac"] == pytest.approx(share)
+    assert (f"{num_unknown:,} unknown ones left out ({share:.2%} of the text)" in table.out) == (num_unknown > 0)
+    for outcome in (table, values):
+        assert outcome.status == 0
+        assert (f"warning: {path}: the model does not know {share:.1%} of the text" in outcome.err) == is_warned
 
 
 def test_eval_splits_windows_and_files(charlm: CharlmCommand, run: Path, corpus_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A trained model in Python."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,12 +119,21 @@ def test_evaluate_split(trained: TrainedModel) -> None:
 
 def test_evaluate_text(trained: TrainedModel, tmp_path: Path, corpus_path: Path) -> None:
     """Any text is measured; what the model does not know is counted and left out."""
-    whole, num_unknown = trained.evaluate_text(str(corpus_path))
-    assert num_unknown == 0
+    whole = trained.evaluate_text(str(corpus_path))
+    assert whole.num_unknown == whole.unknown_frac == 0
     (tmp_path / "other.txt").write_text(corpus_path.read_text().replace("green", "gr√e√en"))
-    other, num_unknown = trained.evaluate_text(str(tmp_path / "other.txt"))
-    assert num_unknown == 200
-    assert other == whole
+    other = trained.evaluate_text(str(tmp_path / "other.txt"))
+    assert other == replace(whole, num_unknown=200)
+    assert other.unknown_frac == 200 / (len(corpus_path.read_text()) + 200)
+
+
+@pytest.mark.parametrize(("text", "num_known"), [("√√√√", 0), ("√9√", 1)])
+def test_a_text_that_the_model_does_not_know(trained: TrainedModel, tmp_path: Path, text: str, num_known: int) -> None:
+    """A text with fewer than 2 known characters is refused with its name and their number."""
+    path = tmp_path / "roots.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"roots\.txt: the model knows {num_known} of its {len(text)} characters"):
+        trained.evaluate_text(str(path))
 
 
 def test_changed_corpus(trained: TrainedModel, corpus_path: Path) -> None:
