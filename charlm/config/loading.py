@@ -26,7 +26,7 @@ _REPR.maxlevel = 2
 _REPR.maxstring = 80
 
 
-def load_config(path: Path | None, overrides: Iterable[str] = (), is_stored: bool = False) -> Config:
+def load_config(path: str | Path | None, overrides: Iterable[str] = (), is_stored: bool = False) -> Config:
     """Read a configuration, every mistake reported at once.
 
     Args:
@@ -38,7 +38,7 @@ def load_config(path: Path | None, overrides: Iterable[str] = (), is_stored: boo
         ConfigError: the YAML, a key or a value is wrong; the message holds every problem.
         InputError: the file cannot be read.
     """
-    source = YamlSource("the command line") if path is None else read_yaml(_read_text(path), str(path))
+    source = YamlSource("the command line") if path is None else read_yaml(_read_text(Path(path)), str(path))
     places = {key: f"line {line}, " for key, line in source.lines.items()}
     problems = source.problems
     for override in overrides:

@@ -41,12 +41,10 @@ def test_every_command_runs(
 def test_python_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The example in Python samples from the default run."""
+    """The example in Python trains a short run and samples from it."""
     monkeypatch.chdir(tmp_path)
-    assert run(["train", *SHORTER["train"]]) == 0
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    capsys.readouterr()
-    exec(example)  # noqa: S102
+    exec(example.replace("max_steps=200", "max_steps=3, batch_size=8"))  # noqa: S102
     assert capsys.readouterr().out.startswith("The ")
 
 
