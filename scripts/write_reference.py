@@ -53,7 +53,7 @@ def _format_command(context: click.Context) -> str:
 
 
 def format_api() -> str:
-    """Return the reference of every name in ``charlm.__all__``, from its signature and docstring, without importing it."""
+    """Return the reference of every name in ``charlm.__all__``, from signatures and docstrings; nothing is imported."""
     loader = GriffeLoader(search_paths=[REPOSITORY], docstring_parser="google")
     package = loader.load("charlm")
     loader.resolve_aliases()
