@@ -3,15 +3,17 @@
 Dimensions: B batch, T time, E embedding, H hidden width, V vocabulary, L layers.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charlm.lstm import LSTM, LSTMCell
+from charlm.lstm.initialization import HIDDEN_RMS, draw_normal, draw_uniform
 from charlm.lstm.kernels.lookup import Lookup
 from charlm.lstm.layers import States
+
+LOGIT_SIZE = 0.5
+"""Root mean square of the logits at the start, without their bias."""
 
 
 class CharLM(nn.Module):
@@ -39,12 +41,21 @@ class CharLM(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding: nn.Embedding = nn.utils.skip_init(nn.Embedding, vocabulary_size, embed_size)  # type: ignore[no-untyped-call]
-        self.embedding.weight.data.normal_(generator=generator)
+        draw_normal(self.embedding.weight, generator)
         self.lstm = LSTM(embed_size, hidden_size, num_layers, dropout, kernel, generator)
         self.output: nn.Linear = nn.utils.skip_init(nn.Linear, hidden_size, vocabulary_size)  # type: ignore[no-untyped-call]
-        bound = 1 / math.sqrt(hidden_size)
-        self.output.weight.data.uniform_(-bound, bound, generator=generator)
+        draw_uniform(self.output.weight, LOGIT_SIZE / HIDDEN_RMS, generator)
         self.output.bias.data.zero_()
+
+    @torch.no_grad()
+    def start_from_frequencies(self, counts: Tensor) -> None:
+        """Set the output bias so that a model that knows nothing else predicts each symbol by its frequency.
+
+        Args:
+            counts: how often each symbol occurs in the training part, (V,); a symbol that does not occur counts as 1.
+        """
+        logs = counts.clamp(min=1).double().log()
+        self.output.bias.copy_(logs - logs.mean())
 
     def initial_state(self, batch_size: int) -> States:
         """Return the state at the start of a text: zeros, (B, H) each."""

@@ -71,10 +71,10 @@ def test_every_parameter_learns() -> None:
 
 @pytest.mark.parametrize("vocabulary_size", [2, 65, 5000])
 def test_fresh_loss_is_that_of_a_uniform_guess(vocabulary_size: int) -> None:
-    """A fresh model's loss starts near ln V."""
+    """A fresh model's loss starts near ln V, a little above for the size of its logits."""
     torch.manual_seed(1)
     model = CharLM(vocabulary_size, 2, 32, 16)
     ids = torch.randint(vocabulary_size, (16, 32))
     logits, _ = model(ids, model.initial_state(16))
     loss = F.cross_entropy(logits.flatten(0, 1), torch.randint(vocabulary_size, (16 * 32,)))
-    assert loss.item() == pytest.approx(math.log(vocabulary_size), abs=0.05)
+    assert -0.05 < loss.item() - math.log(vocabulary_size) < 0.25  # logits of size s cost about s² / 2

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from charlm.lstm.cell import LSTMCell, LSTMState
-from charlm.lstm.initialization import initialize_cell
+from charlm.lstm.initialization import HIDDEN_RMS, initialize_cell
 from charlm.lstm.kernels import Kernel, choose_kernel
 from charlm.lstm.kernels.lookup import Lookup
 
@@ -58,8 +58,8 @@ class LSTM(nn.Module):
         super().__init__()
         widths = [input_size] + [hidden_size] * (num_layers - 1)
         self.cells = nn.ModuleList(LSTMCell(width, hidden_size) for width in widths)
-        for cell in self._cells():
-            initialize_cell(cell, generator)
+        for cell, input_rms in zip(self._cells(), [1.0] + [HIDDEN_RMS] * (num_layers - 1), strict=True):
+            initialize_cell(cell, input_rms, generator)
         self.dropout = dropout
         self._kernel_name = kernel
         choose_kernel(kernel)  # raises now, not in the first step, if the named kernel cannot run

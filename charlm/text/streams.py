@@ -13,6 +13,9 @@ from torch import Tensor
 
 from charlm.errors import InputError
 
+COUNTED_AT_ONCE = 1 << 20
+"""Symbols that are counted at a time, which bounds the memory."""
+
 
 class Splits(NamedTuple):
     """The contiguous splits of a corpus for training, validation and test, each (N,)."""
@@ -58,6 +61,15 @@ def split_ids(ids: Tensor, val_frac: float, test_frac: float) -> Splits:
                 f"Use a longer text or other fractions (data.val_frac={val_frac}, data.test_frac={test_frac})."
             )
     return splits
+
+
+def count_symbols(ids: Tensor, vocabulary_size: int) -> Tensor:
+    """Return how often each symbol occurs in ids (N,), (V,) int64; a piece of the ids is in memory at a time."""
+    counts = torch.zeros(vocabulary_size, dtype=torch.int64)
+    for start in range(0, len(ids), COUNTED_AT_ONCE):
+        piece = ids[start : start + COUNTED_AT_ONCE].to(torch.int32)  # bincount takes no uint16
+        counts += torch.bincount(piece, minlength=vocabulary_size)
+    return counts
 
 
 @dataclass(frozen=True)

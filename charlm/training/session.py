@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from charlm.config import Config
 from charlm.errors import CharlmError, DamagedError, InputError
@@ -19,7 +20,7 @@ from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.resumption import check_training_state, find_changes
 from charlm.system.device import choose_device
 from charlm.text.corpus import Corpus
-from charlm.text.streams import ParallelStreams, split_ids
+from charlm.text.streams import ParallelStreams, count_symbols, split_ids
 from charlm.training.averaging import WeightAverage
 from charlm.training.optimization import build_optimizer, choose_precision, train_step
 from charlm.training.schedule import Extension, extend, learning_rate_at
@@ -65,6 +66,7 @@ class Session:
         self.generator = torch.Generator().manual_seed(config.train.seed)
         sizes, kernel = config.model.model_dump(), config.train.kernel
         model = CharLM(len(corpus.vocabulary), **sizes, kernel=kernel, generator=self.generator)
+        model.start_from_frequencies(self.count_training_symbols())
         self.model = model.to(self.device).train()
         self.precision = choose_precision(config.train.precision, self.model)
         self.optimizer = build_optimizer(self.model, config.train)
@@ -78,6 +80,11 @@ class Session:
         self.elapsed_s = 0.0
         self.skipped_in_a_row = 0
         self.interval = Interval()
+
+    def count_training_symbols(self) -> Tensor:
+        """Return how often each symbol occurs in the training part, (V,), from the counts of the whole text."""
+        V = len(self.corpus.vocabulary)
+        return self.corpus.counts - count_symbols(self.splits.val, V) - count_symbols(self.splits.test, V)
 
     @property
     def shown(self) -> CharLM:
