@@ -46,7 +46,7 @@ class TrainConfig(Section):
     batch_size: int = Field(32, ge=1, le=MAX_SIZE, description="Parallel streams of text in a step.")
     seq_length: int = Field(64, ge=1, le=MAX_SIZE, description="Characters of each stream in a step.")
     max_steps: int = Field(2000, ge=1, description="Optimizer steps in the whole run.")
-    learning_rate: float = Field(6e-3, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(0.01, gt=0, description="Peak learning rate.")
     learning_rate_floor_frac: float = Field(
         0.05, ge=0, le=1, description="Final learning rate as a fraction of the peak."
     )

@@ -44,7 +44,7 @@ def cell() -> LSTMCell:
     """Return a float64 cell with random weights and biases."""
     torch.manual_seed(1)
     cell = LSTMCell(E, H).double()
-    initialize_cell(cell, None)
+    initialize_cell(cell, 1.0, None)
     nn.init.normal_(cell.bias)
     return cell
 
@@ -114,13 +114,11 @@ def test_inputs_are_not_modified(cell: LSTMCell) -> None:
     assert all(torch.equal(old, new) for old, new in zip(before, (x, *state), strict=True))
 
 
-def test_initial_weights() -> None:
-    """An initialized cell has forget bias 1, the other biases 0, and weights within ±1 / sqrt(fan-in)."""
+def test_fresh_biases() -> None:
+    """A fresh cell has a forget bias of -1, and all other biases are 0."""
     cell = LSTMCell(16, 25)
-    initialize_cell(cell, None)
-    assert cell.bias.reshape(4, 25).mean(dim=1).tolist() == [0, 1, 0, 0]
-    assert 0.9 / 4 < cell.weight_ih.abs().max() <= 1 / 4
-    assert 0.9 / 5 < cell.weight_hh.abs().max() <= 1 / 5
+    initialize_cell(cell, 1.0, None)
+    assert cell.bias.reshape(4, 25).mean(dim=1).tolist() == [0, -1, 0, 0]
 
 
 def test_detach(cell: LSTMCell) -> None:

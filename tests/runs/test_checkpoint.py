@@ -172,7 +172,7 @@ def test_keys_that_were_added_later_have_their_former_effect(saved: Path) -> Non
         ({"format": 1}, "damaged"),
         ({"format": 1, "config": {"model": {"hidden_size": "big"}}}, "hidden_size"),
         ({"format": 1, "config": {}, "vocabulary": {"level": "char", "symbols": "aa"}}, "twice"),
-        ({"format": 1, "config": {}, "vocabulary": {"level": "word", "symbols": "a"}}, "no vocabulary"),
+        ({"format": 1, "config": {}, "vocabulary": {"level": "word", "symbols": "a"}}, "description of a vocabulary"),
     ],
 )
 def test_wrong_content_is_refused(tmp_path: Path, content: Any, message: str) -> None:
