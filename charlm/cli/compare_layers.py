@@ -84,10 +84,12 @@ def compare_layers(
     from charlm.comparison.experiment import read_comparison, run_comparison
     from charlm.comparison.plan import expect_duration, plan_comparison
     from charlm.comparison.report import write_report
+    from charlm.comparison.stored_plan import refuse_other_plan
     from charlm.config import load_config
 
     config = load_config(config_path, overrides)
     plan = plan_comparison(config, layers, seeds, match, budgets, tune, make_reporter(out).read)
+    refuse_other_plan(plan, out)
     click.echo(format_plan(plan), err=True)
     failures: dict[Path, str] = {}
     if not report_only:
@@ -98,7 +100,7 @@ def compare_layers(
             "what is finished is not trained again.",
             err=True,
         )
-        failures = run_comparison(share, out, jobs, lambda line: click.echo(line, err=True), make_reporter)
+        failures = run_comparison(plan, out, jobs, lambda line: click.echo(line, err=True), make_reporter, shard)
     if shard == (1, 1) or report_only:
         click.echo(write_report(plan, read_comparison(plan, out, failures), out, command), nl=False)
         click.echo(f"\nWrote results.json, report.md, curves.png and depth.png to {out}.", err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from charlm.comparison.arms import Arm
 from charlm.comparison.outcome import Outcome, read_outcome
 from charlm.comparison.plan import Plan, Run, threads_of_job
+from charlm.comparison.stored_plan import store_plan
 from charlm.comparison.tuning import Candidate
 from charlm.comparison.workers import Announce, MakeReporter, Task, run_tasks, silence
 
@@ -31,21 +32,30 @@ class ArmOutcome:
 
 
 def run_comparison(
-    plan: Plan, directory: Path, num_jobs: int, announce: Announce, make_reporter: MakeReporter = silence
+    plan: Plan,
+    directory: Path,
+    num_jobs: int,
+    announce: Announce,
+    make_reporter: MakeReporter = silence,
+    share: tuple[int, int] = (1, 1),
 ) -> dict[Path, str]:
-    """Train all that is not yet trained, and return why those runs failed that did.
+    """Store the plan, train all that is not yet trained, and return the reasons of the runs that failed.
 
     Args:
         plan: what to train.
-        directory: where the run directories go.
+        directory: where the plan and the run directories go.
         num_jobs: how many runs at a time.
         announce: is called with one line for each run that ends.
         make_reporter: makes the reporter of a run, given its directory and its name; a function of a module, since it
             is called in another process.
+        share: index and number of shares of the arms, of which only one is trained.
 
     Raises:
+        InputError: the directory holds runs of another plan.
         StoppedError: a signal came; everything is saved.
     """
+    store_plan(plan, directory)
+    plan = plan.take_share(*share)
     trials = [run for arm in plan.arms for run in plan.trials(arm)]
     failures = _train(trials, directory, False, num_jobs, announce, make_reporter)
     chosen = {arm: _choose(plan, arm, directory) for arm in plan.arms}
@@ -61,7 +71,7 @@ def _train(
     announce: Announce,
     make_reporter: MakeReporter,
 ) -> dict[Path, str]:
-    missing = {run.name: run for run in runs if read_outcome(directory / run.name, has_test) is None}  # each name once
+    missing = {run.name: run for run in runs if read_outcome(directory / run.name) is None}  # each name once
     num_threads = threads_of_job(num_jobs)
     tasks = [
         Task(run.config, directory / name, has_test, num_threads, num_jobs == 1, make_reporter)
@@ -97,10 +107,7 @@ def read_comparison(plan: Plan, directory: Path, failures: dict[Path, str]) -> l
 def _read_arm(plan: Plan, arm: Arm, directory: Path, failures: dict[Path, str]) -> ArmOutcome:
     chosen = _choose(plan, arm, directory)
     trials = {run.name: read_outcome(directory / run.name) for run in plan.trials(arm)}
-    runs = {
-        run.name: read_outcome(directory / run.name, plan.has_test)
-        for run in (plan.runs(arm, chosen) if chosen else [])
-    }
+    runs = {run.name: read_outcome(directory / run.name) for run in (plan.runs(arm, chosen) if chosen else [])}
     return ArmOutcome(
         arm=arm,
         trials=list(trials.values()),

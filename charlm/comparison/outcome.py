@@ -54,7 +54,7 @@ def train_to_outcome(config: Config, directory: Path, has_test: bool, reporter: 
         config: of the run.
         directory: the run directory.
         has_test: whether to measure the test part too.
-        reporter: hears of the progress.
+        reporter: is told of every event.
 
     Raises:
         StoppedError: a signal came; the state was saved.
@@ -88,15 +88,9 @@ def _trace(rows: list[Row], chars_per_step: int) -> Curve:
     )
 
 
-def read_outcome(directory: Path, has_test: bool = False) -> Outcome | None:
-    """Return what a run reached, or None where it has not finished or what it wrote is damaged.
-
-    Args:
-        directory: the run directory.
-        has_test: whether a run whose test part was not measured has not finished, such as a trial's.
-    """
+def read_outcome(directory: Path) -> Outcome | None:
+    """Return what a run reached, or None where it has not finished or its outcome is damaged."""
     try:
-        outcome = Outcome.model_validate_json((directory / FILE_NAME).read_bytes())
+        return Outcome.model_validate_json((directory / FILE_NAME).read_bytes())
     except (OSError, ValidationError):
         return None
-    return None if has_test and outcome.test_loss_nats is None else outcome

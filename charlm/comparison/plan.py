@@ -1,6 +1,5 @@
 """A comparison before it runs: its arms, its trials, its runs, and how long they will take."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,14 +17,16 @@ from charlm.training.dry_run import measure_speed
 from charlm.training.estimates import refuse_shortage
 from charlm.training.session import Session
 
+TUNING_DIRECTORY = "tuning"
+"""Where the trials are, below the directory of a comparison."""
+
 
 @dataclass(frozen=True)
 class Run:
     """One training of an arm, an ordinary run directory.
 
     Attributes:
-        name: of its directory; it changes with the configuration and with the text, so that a run of another
-            configuration is never taken for this one.
+        name: of its directory, below that of the comparison; within a plan, no other configuration has it.
         arm: the depth and width.
         config: of this run alone.
     """
@@ -70,17 +71,34 @@ class Plan:
     def trials(self, arm: Arm) -> list[Run]:
         """Return the trainings that tune an arm, one for each candidate; none where nothing is tuned."""
         seed = tuning_seed(self.seeds)
-        return [self._run(arm, candidate, seed) for candidate in self.candidates] if self.num_trials else []
+        return [
+            self._run(f"{TUNING_DIRECTORY}/{_name_size(arm)}{self._name_trial(candidate)}", arm, candidate, seed)
+            for candidate in (self.candidates if self.num_trials else [])
+        ]
 
     def runs(self, arm: Arm, candidate: Candidate) -> list[Run]:
         """Return the trainings of an arm that count, one for each seed."""
-        return [self._run(arm, candidate, seed) for seed in self.seeds]
+        return [
+            self._run(f"{_name_size(arm)}-seed-{seed}{self._name_trial(candidate)}", arm, candidate, seed)
+            for seed in self.seeds
+        ]
 
-    def _run(self, arm: Arm, candidate: Candidate, seed: int) -> Run:
+    @property
+    def run_names(self) -> list[str]:
+        """The name of every run that there can be, whichever candidates are chosen."""
+        possible = [
+            *(run for arm in self.arms for run in self.trials(arm)),
+            *(run for arm in self.arms for candidate in self.candidates for run in self.runs(arm, candidate)),
+        ]
+        return [run.name for run in possible]
+
+    def _name_trial(self, candidate: Candidate) -> str:
+        """Return the ending of a name that tells a candidate from the others; empty where nothing is tuned."""
+        return f"-trial-{self.candidates.index(candidate) + 1:02}" if self.num_trials else ""
+
+    def _run(self, name: str, arm: Arm, candidate: Candidate, seed: int) -> Run:
         sized = self.config.replace("model", num_layers=arm.num_layers, hidden_size=arm.hidden_size)
-        config = candidate.apply(sized).replace("train", seed=seed)
-        identity = hashlib.sha256((config.to_yaml() + self.corpus_digest).encode()).hexdigest()[:8]
-        return Run(f"{arm.num_layers}x{arm.hidden_size}-seed-{seed}-{identity}", arm, config)
+        return Run(name, arm, candidate.apply(sized).replace("train", seed=seed))
 
     @property
     def has_test(self) -> bool:
@@ -91,6 +109,10 @@ class Plan:
     def num_runs(self) -> int:
         """How many trainings there are, those of the trials among them."""
         return len(self.arms) * (len(self.seeds) + self.num_trials)
+
+
+def _name_size(arm: Arm) -> str:
+    return f"{arm.num_layers}x{arm.hidden_size}"
 
 
 def plan_comparison(

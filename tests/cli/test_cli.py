@@ -336,7 +336,16 @@ def test_compare_layers_in_shards(charlm: CharlmCommand, config_file: Path) -> N
     options = ["--layers", "1,2", "--seeds", "1", "--match", "width", "--budget", 9, "--out", "c", "--shard", "2/2"]
     outcome = charlm("compare-layers", config_file, *options)
     assert (outcome.status, outcome.out) == (0, "")
-    assert [path.name[:3] for path in Path("c").iterdir()] == ["2x9"]
+    assert {path.name for path in Path("c").iterdir()} == {"plan.json", "2x9-seed-1"}
+
+
+def test_compare_layers_refuses_another_plan(charlm: CharlmCommand, config_file: Path) -> None:
+    """Another plan in the directory of a comparison is a mistake in words, for training and reporting alike."""
+    options = ["--layers", "1", "--seeds", "1", "--budget", 4000, "--out", "c"]
+    assert charlm("compare-layers", config_file, *options).status == 0
+    for more in ([], ["--report-only"]):
+        other = charlm("compare-layers", config_file, *options, "--set", "train.max_steps=31", *more)
+        assert_mistake(other, "another plan", "train.max_steps was", "is now 31")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A comparison from plan to findings: what is trained, what is not trained again, what is said of failures."""
 
 import json
+import shutil
 import statistics
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from charlm.comparison.plan import Plan, plan_comparison
 from charlm.comparison.report import format_report, write_report
 from charlm.comparison.results import Results, summarize
 from charlm.comparison.statistics import PairedDifference
+from charlm.comparison.stored_plan import store_plan
 from charlm.config import Config
 from charlm.inference.trained import load
 from charlm.runs.checkpoint import load_checkpoint
@@ -134,13 +136,50 @@ def test_tuning_takes_the_best_trial(quick: Config, tmp_path: Path) -> None:
     assert "At depth 1, 2 the best rate is the highest that was tried" in format_report(results)
 
 
-def test_trial_is_no_run(quick: Config, tmp_path: Path) -> None:
-    """A seed that trials had, taken for a run later, is measured on the test part like any other."""
-    compare(plan(quick, [1], 1), tmp_path)
-    results, said = compare(plan(quick, [0, 1]), tmp_path)
-    assert all(run.test_loss_nats for arm in results.groups[0].arms for run in arm.runs)
-    assert results.groups[0].differences[0].seeds == [0, 1]
-    assert len(said) == 2
+def test_names_of_runs_and_trials(quick: Config) -> None:
+    """A run is named by depth, width and seed, and where there are trials by the one it follows; trials are apart."""
+    untuned, tuned = plan(quick, [1, 2]), plan(quick, [1], num_trials=2)
+    arm = untuned.arms[1]
+    size = f"2x{arm.hidden_size}"
+    assert untuned.trials(arm) == []
+    assert [run.name for run in untuned.runs(arm, untuned.candidates[0])] == [f"{size}-seed-1", f"{size}-seed-2"]
+    assert [run.name for run in tuned.trials(arm)] == [f"tuning/{size}-trial-01", f"tuning/{size}-trial-02"]
+    assert [run.name for run in tuned.runs(arm, tuned.candidates[1])] == [f"{size}-seed-1-trial-02"]
+
+
+def test_within_a_plan_a_name_is_one_configuration(quick: Config) -> None:
+    """Of all trials and runs of two budgets, those with one name have one configuration, and the reverse."""
+    planned = plan_comparison(quick, [1, 2], [1, 2], "width", [9, 10], 3)
+    runs = [run for arm in planned.arms for run in planned.trials(arm)]
+    runs += [run for arm in planned.arms for each in planned.candidates for run in planned.runs(arm, each)]
+    assert len(runs) == 4 * (3 + 3 * 2)
+    assert len({run.name for run in runs}) == len({run.config.to_yaml() for run in runs}) == len(runs)
+    assert planned.run_names == [run.name for run in runs]
+
+
+def test_arms_of_one_size_are_trained_once(quick: Config, tmp_path: Path) -> None:
+    """Two budgets that lead to one width share their runs."""
+    planned = plan_comparison(quick, [1], [1], "parameters", [4000, 4001], 1)
+    results, said = compare(planned, tmp_path)
+    assert len(said) == 2  # one trial and one run
+    assert results.groups[0].arms[0].runs == results.groups[1].arms[0].runs != []
+
+
+def test_trial_that_finishes_late_may_change_the_choice(quick: Config, tmp_path: Path) -> None:
+    """Where a better trial is there at the second call, the arm's runs are trained as that one says."""
+    planned = plan_comparison(quick, [1], [1], "parameters", [4000], 2)
+    results, _ = compare(planned, tmp_path)
+    chosen = results.groups[0].arms[0].learning_rate
+    rates = [candidate.learning_rate for candidate in planned.candidates]
+    late = tmp_path / planned.trials(planned.arms[0])[rates.index(chosen)].name
+    shutil.rmtree(late)
+    (late / "config.yaml").mkdir(parents=True)  # the trial cannot be trained
+    former, _ = compare(planned, tmp_path)
+    assert former.groups[0].arms[0].learning_rate != chosen
+    (late / "config.yaml").rmdir()
+    again, said = compare(planned, tmp_path)
+    assert again.groups[0].arms[0].runs == results.groups[0].arms[0].runs
+    assert len(said) == 1  # the trial
 
 
 def test_goes_on_where_it_stood(quick: Config, tmp_path: Path) -> None:
@@ -153,24 +192,6 @@ def test_goes_on_where_it_stood(quick: Config, tmp_path: Path) -> None:
     assert both.groups[0].arms[0].runs[0] == first.groups[0].arms[0].runs[0]
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert len(said) == 2
-
-
-def test_changed_configuration_is_trained_anew(quick: Config, tmp_path: Path) -> None:
-    """Runs of another configuration get directories of their own; the old ones stay."""
-    compare(plan(quick, [1]), tmp_path)
-    _, said = compare(plan(quick.replace("train", max_steps=7), [1]), tmp_path)
-    assert len(said) == 2
-    assert len(list(tmp_path.glob(f"*/{FILE_NAME}"))) == 4
-
-
-def test_changed_text_is_trained_anew(quick: Config, tmp_path: Path) -> None:
-    """A run on another text under the same path is not taken for this one."""
-    before = plan(quick, [1])
-    path = Path(quick.data.path)
-    path.write_text(path.read_text() + "and no more green bottles hanging on the wall\n")
-    after = plan(quick, [1])
-    names = [planned.runs(planned.arms[0], planned.candidates[0])[0].name for planned in (before, after)]
-    assert names[0] != names[1]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"seed": 1}'])
@@ -196,7 +217,8 @@ def test_shards_together_are_the_whole(quick: Config, tmp_path: Path) -> None:
     """Each share trains its own arms, and all of them together make the results of the whole."""
     whole, _ = compare(plan(quick, [1], 2), tmp_path / "whole")
     for index in (1, 2):
-        _, said = compare(plan(quick, [1], 2).take_share(index, 2), tmp_path / "shards")
+        said: list[str] = []
+        run_comparison(plan(quick, [1], 2), tmp_path / "shards", 1, said.append, share=(index, 2))
         assert len(said) == 3
     merged, said = compare(plan(quick, [1], 2), tmp_path / "shards")
     assert said == []
@@ -207,6 +229,7 @@ def test_failed_run_is_reported_and_the_rest_goes_on(quick: Config, tmp_path: Pa
     """A run that cannot be trained is named with its reason; the other runs finish and are compared."""
     planned = plan(quick, [1, 2])
     blocked = planned.runs(planned.arms[1], planned.candidates[0])[0]
+    store_plan(planned, tmp_path)
     (tmp_path / blocked.name / "config.yaml").mkdir(parents=True)  # no file can be written in its place
     results, said = compare(planned, tmp_path)
     first, second = results.groups[0].arms

@@ -1,0 +1,123 @@
+"""plan.json: the plan of a comparison, kept in its directory so that runs of two plans are never mixed."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from charlm.comparison.plan import Plan
+from charlm.comparison.tuning import tuning_seed
+from charlm.config import Config
+from charlm.config.loading import parse_config
+from charlm.errors import InputError
+from charlm.runs.resumption import FREE_KEYS
+from charlm.system.files import write_atomically
+
+FILE_NAME = "plan.json"
+
+OWN_KEYS = {"model.num_layers", "model.hidden_size", "train.seed"}
+"""Keys that each run of a comparison has its own value of."""
+
+LOOSE_KEYS = OWN_KEYS | FREE_KEYS - {"train.eval_every"}
+"""Keys that may change between two calls. ``eval_every`` decides which weights are the best, so it may not."""
+
+
+class StoredPlan(BaseModel):
+    """What plan.json holds.
+
+    Attributes:
+        match: what all depths have the same of.
+        budgets: how much of it.
+        layers: the depths.
+        seeds: of the runs.
+        num_trials: candidates that each arm is tuned with; 0 for none.
+        corpus_digest: SHA-256 of the text.
+        config: what all runs share, by section.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    match: str
+    budgets: list[int]
+    layers: list[int]
+    seeds: list[int]
+    num_trials: int
+    corpus_digest: str
+    config: dict[str, dict[str, Any]]
+
+
+def refuse_other_plan(plan: Plan, directory: Path) -> None:
+    """Make sure that a directory holds no runs of another plan. Further depths, budgets and seeds may be added.
+
+    Raises:
+        InputError: it holds some, or runs without a plan.
+    """
+    found = [name for name in plan.run_names if (directory / name).exists()]  # before the plan, which is written first
+    stored = _read(directory / FILE_NAME)
+    if stored is None and found:
+        raise InputError(
+            f"{directory / found[0]}: this run belongs to no plan, for {directory / FILE_NAME} is missing. "
+            "Give another directory with --out."
+        )
+    changes = _find_changes(stored, plan, str(directory / FILE_NAME)) if stored else []
+    if changes:
+        raise InputError(
+            f"{directory}: this directory holds a comparison with another plan; " + "; ".join(changes) + ". "
+            "Repeat the command that it was started with, or give another directory with --out."
+        )
+
+
+def store_plan(plan: Plan, directory: Path) -> None:
+    """Write plan.json.
+
+    Raises:
+        InputError: the directory holds runs of another plan.
+        CharlmError: the file cannot be written.
+    """
+    refuse_other_plan(plan, directory)
+    stored = StoredPlan(
+        match=plan.arms[0].match,
+        budgets=sorted({arm.budget for arm in plan.arms}),
+        layers=sorted({arm.num_layers for arm in plan.arms}),
+        seeds=plan.seeds,
+        num_trials=plan.num_trials,
+        corpus_digest=plan.corpus_digest,
+        config=plan.config.model_dump(),
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / FILE_NAME, (stored.model_dump_json(indent=2) + "\n").encode())
+
+
+def _read(path: Path) -> StoredPlan | None:
+    try:
+        return StoredPlan.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError):
+        raise InputError(f"{path}: cannot be read as a plan. Give another directory with --out.") from None
+
+
+def _find_changes(stored: StoredPlan, plan: Plan, name: str) -> list[str]:
+    """Return a line for each difference by which a run would not be the one that its name stands for."""
+    loose_keys = LOOSE_KEYS - ({"train.seed"} if plan.num_trials else set())  # it draws the candidates
+    changes = _find_changed_keys(parse_config(stored.config, name), plan.config, loose_keys)
+    if stored.corpus_digest != plan.corpus_digest:
+        changes.append("the text of data.path has changed")
+    if stored.match != plan.arms[0].match:
+        changes.append(f"--match was {stored.match} and is now {plan.arms[0].match}")
+    if stored.num_trials != plan.num_trials:
+        changes.append(f"--tune was {stored.num_trials} and is now {plan.num_trials}")
+    seed_before, seed = tuning_seed(stored.seeds), tuning_seed(plan.seeds)
+    if plan.num_trials and seed_before != seed:
+        changes.append(f"the seed of the trials, the lowest one not in --seeds, was {seed_before} and is now {seed}")
+    return changes
+
+
+def _find_changed_keys(before: Config, now: Config, loose_keys: set[str]) -> list[str]:
+    trees = before.model_dump(), now.model_dump()
+    return [
+        f"{section}.{key} was {trees[0][section][key]!r} and is now {value!r}"
+        for section in ("data", "model", "train")
+        for key, value in trees[1][section].items()
+        if value != trees[0][section][key] and f"{section}.{key}" not in loose_keys
+    ]

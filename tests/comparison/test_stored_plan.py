@@ -1,0 +1,124 @@
+"""plan.json: a comparison goes on with its own plan, and another plan in its directory is refused in words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charlm.comparison.experiment import run_comparison
+from charlm.comparison.plan import Plan, plan_comparison
+from charlm.comparison.stored_plan import refuse_other_plan, store_plan
+from charlm.config import Config
+from charlm.errors import InputError
+
+
+def plan(config: Config, **changes: Any) -> Plan:
+    """Plan a comparison of two depths at 4,000 parameters under two seeds, but for the changes."""
+    options = {"depths": [1, 2], "seeds": [1, 2], "match": "parameters", "budgets": [4000], "num_trials": 0}
+    return plan_comparison(config, **(options | changes))
+
+
+def test_plan_is_stored(config: Config, tmp_path: Path) -> None:
+    """The file holds the configuration, the text's digest, and every option that makes the plan."""
+    planned = plan(config, num_trials=3)
+    store_plan(planned, tmp_path / "out")
+    stored = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert stored.pop("config") == config.model_dump()
+    assert stored.pop("corpus_digest") == planned.corpus_digest
+    assert stored == {"match": "parameters", "budgets": [4000], "layers": [1, 2], "seeds": [1, 2], "num_trials": 3}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seeds": [1, 2, 3]}, {"depths": [3]}, {"budgets": [4000, 6000]}, {"seeds": [2]}], ids=str
+)
+@pytest.mark.parametrize("num_trials", [0, 2])
+def test_depths_budgets_and_seeds_may_change(
+    config: Config, tmp_path: Path, changes: dict[str, Any], num_trials: int
+) -> None:
+    """Other depths, budgets and seeds are no other plan, for their runs have names of their own."""
+    store_plan(plan(config, num_trials=num_trials), tmp_path)
+    store_plan(plan(config, **changes, num_trials=num_trials), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [("train", "device", "auto"), ("train", "log_every", 3), ("train", "seed", 7), ("sample", "length", 9),
+     ("model", "hidden_size", 30)],
+)  # fmt: skip
+def test_keys_without_influence_may_change(
+    config: Config, tmp_path: Path, section: str, key: str, value: int | str
+) -> None:
+    """What changes no run, or is each run's own, may change between two calls."""
+    store_plan(plan(config), tmp_path)
+    store_plan(plan(config.replace(section, **{key: value})), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "num_trials"),
+    [("train", "max_steps", 31, 0), ("train", "max_steps", 29, 0), ("train", "learning_rate", 0.5, 0),
+     ("train", "eval_every", 3, 0), ("model", "embed_size", 7, 0), ("data", "val_frac", 0.2, 0),
+     ("train", "seed", 7, 2)],
+)  # fmt: skip
+def test_another_configuration_is_refused(
+    config: Config, tmp_path: Path, section: str, key: str, value: float, num_trials: int
+) -> None:
+    """A key that makes other runs is named with both values, and plan.json stays; a longer run is another run."""
+    store_plan(plan(config, num_trials=num_trials), tmp_path)
+    before = (tmp_path / "plan.json").read_bytes()
+    with pytest.raises(InputError, match=rf"another plan; {section}.{key} was .* and is now {value}\. Repeat"):
+        store_plan(plan(config.replace(section, **{key: value}), num_trials=num_trials), tmp_path)
+    assert (tmp_path / "plan.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"match": "compute"}, "--match was parameters and is now compute"),
+        ({"num_trials": 3}, "--tune was 2 and is now 3"),
+        ({"seeds": [0, 1]}, "the seed of the trials, the lowest one not in --seeds, was 0 and is now 2"),
+    ],
+)
+def test_other_options_are_refused(config: Config, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    """An option that makes other runs or trials is named with both values."""
+    store_plan(plan(config, num_trials=2), tmp_path)
+    with pytest.raises(InputError, match=message):
+        refuse_other_plan(plan(config, **({"num_trials": 2} | changes)), tmp_path)
+
+
+def test_another_text_is_refused(config: Config, tmp_path: Path) -> None:
+    """Another text under the same path is noticed; the same text under another path is not another plan."""
+    store_plan(plan(config), tmp_path / "out")
+    path = Path(config.data.path)
+    copy = path.rename(tmp_path / "moved.txt")
+    store_plan(plan(config.replace("data", path=str(copy))), tmp_path / "out")
+    path.write_text(copy.read_text() + "and no more green bottles hanging on the wall\n")
+    with pytest.raises(InputError, match=r"the text of data\.path has changed"):
+        store_plan(plan(config), tmp_path / "out")
+
+
+def test_nothing_is_trained_under_another_plan(config: Config, tmp_path: Path) -> None:
+    """A comparison in the directory of another one fails before any run begins."""
+    store_plan(plan(config), tmp_path / "out")
+    with pytest.raises(InputError, match="another plan"):
+        run_comparison(plan(config.replace("train", max_steps=31)), tmp_path / "out", 1, lambda _: None)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize("num_trials", [0, 2])
+def test_runs_without_a_plan_are_refused(config: Config, tmp_path: Path, num_trials: int) -> None:
+    """A run or a trial whose plan is not known is not taken for one of this plan."""
+    planned = plan(config, num_trials=num_trials)
+    runs = planned.trials(planned.arms[1]) or planned.runs(planned.arms[1], planned.candidates[0])
+    name = runs[1].name
+    (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(InputError, match=f"{name}: this run belongs to no plan"):
+        store_plan(planned, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[1]"])
+def test_damaged_plan_is_refused(config: Config, tmp_path: Path, content: str) -> None:
+    """A file that is no plan is named."""
+    (tmp_path / "plan.json").write_text(content)
+    with pytest.raises(InputError, match=r"plan\.json: cannot be read as a plan"):
+        store_plan(plan(config), tmp_path)
