@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from griffe import GriffeLoader
+from griffe import Alias, Attribute, Class, GriffeLoader, Object
 from griffe2md import ConfigDict, render_object_docs
 
 from charlm.cli import cli
@@ -18,7 +18,7 @@ NOTE = "<!-- Written by scripts/write_reference.py from the code; change the cod
 
 API_STYLE: ConfigDict = {
     "docstring_section_style": "list",
-    "filters": ["!^_"],
+    "filters": ["!^_", "!^model_config$", "!^exit_status$"],
     "heading_level": 2,
     "load_external_modules": False,
     "members_order": "source",
@@ -58,10 +58,24 @@ def format_api() -> str:
     package = loader.load("charlm")
     loader.resolve_aliases()
     names = [str(name) for name in package.exports or () if not str(name).startswith("__")]
-    pages = [render_object_docs(package[name], API_STYLE).strip() for name in sorted(names)]
+    pages = [render_object_docs(_select_members(package[name]), API_STYLE).strip() for name in sorted(names)]
     text = "\n\n".join(["# The Python interface", NOTE, *pages]) + "\n"
     text = re.sub(r"\[([^\[\]]+)\]\(#[^)]*\)", r"\1", text)  # links to types that have no place on the page
     return re.sub(r"</?code>", "`", text)
+
+
+def _select_members(item: Object | Alias) -> Object | Alias:
+    """Return an export without the attributes that its docstring lists; keys of the configuration stay."""
+    target = item.final_target if isinstance(item, Alias) else item
+    if isinstance(target, Class):
+        for name, member in list(target.members.items()):
+            if (
+                isinstance(member, Attribute)
+                and member.docstring is None
+                and not str(member.value).startswith("Field(")
+            ):
+                del target.members[name]
+    return item
 
 
 PAGES: dict[Path, Callable[[], str]] = {
