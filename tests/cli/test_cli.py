@@ -85,7 +85,10 @@ def test_train(charlm: CharlmCommand, config_file: Path) -> None:
     outcome = charlm("train", config_file)
     assert outcome.status == 0
     assert outcome.out.startswith("runs/small: 30 steps, 1,920 characters")
-    assert all(word in outcome.out for word in ("val loss", "bits per character", "uniform", "trigram", "gzip"))
+    assert all(
+        word in outcome.out
+        for word in ("val loss", "bits per character", "uniform", "trigram", "kneser_ney_6", "gzip_primed")
+    )
     assert "step 30/30  val loss" in outcome.err
     assert "\r" not in outcome.err
     assert {"best.pt", "last.pt", "config.yaml", "metrics.jsonl"} <= {
