@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pytest
 from repository import ROOT
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "data/README.md"]
+DOCUMENTS = [*(ROOT / name for name in PAGES), *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 LINE_LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#]+)#L(\d+)(?:-L(\d+))?\)")
@@ -97,3 +98,19 @@ def test_a_fault_names_the_right_lines(tmp_path: Path) -> None:
     assert "nowhere in it" in describe_fault(moved._replace(code="return 2"))
     assert "its label" in describe_fault(moved._replace(label="code.py, line 4"))
     assert "no such file" in describe_fault(moved._replace(path="other.py"))
+
+
+def test_the_map_has_every_room() -> None:
+    """CONTRIBUTING.md has a line for each directory and module of the package."""
+    rooms = [f"charlm/{path.name}/" for path in (ROOT / "charlm").iterdir() if (path / "__init__.py").exists()]
+    modules = [f"charlm/{path.name}" for path in (ROOT / "charlm").glob("[!_]*.py")]
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert [name for name in rooms + modules if f"\n| `{name}` |" not in page] == []
+
+
+def test_every_script_that_writes_files_is_listed() -> None:
+    """CONTRIBUTING.md says when each of them is to be run, and names no script that is not there."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"python scripts/(\w+\.py)", page))
+    scripts = {path.name for path in (ROOT / "scripts").glob("*.py")}
+    assert {name for name in scripts if name.startswith("write_")} <= named <= scripts
