@@ -1,10 +1,10 @@
 """charlm eval."""
 
-import json
 from pathlib import Path
 
 import click
 
+from charlm.cli.json_output import print_json
 from charlm.cli.options import DEVICE, RUN, warn
 
 NOTABLE_UNKNOWN_FRAC = 0.01
@@ -16,7 +16,12 @@ NOTABLE_UNKNOWN_FRAC = 0.01
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True)
 @click.option("--text", metavar="FILE", help="Measure this text instead: a file, a directory, a glob, or builtin:NAME.")
 @click.option("--windowed", metavar="N", type=click.IntRange(1), help="Start from the zero state every N characters.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object: the loss in its units, and the number of characters.",
+)
 @DEVICE
 def evaluate(run: Path, split: str, text: str | None, windowed: int | None, as_json: bool, device: str) -> None:
     """Print the exact loss of RUN on a part of its corpus, or on any text."""
@@ -32,6 +37,6 @@ def evaluate(run: Path, split: str, text: str | None, windowed: int | None, as_j
         )
     if as_json:
         names = ("loss_nats", "bits_per_char", "perplexity", "num_chars", "num_unknown", "unknown_frac")
-        click.echo(json.dumps({name: getattr(evaluation, name) for name in names}))
+        print_json({name: getattr(evaluation, name) for name in names})
     else:
         click.echo(format_evaluation(text or split, evaluation, windowed, trained.vocabulary.level))

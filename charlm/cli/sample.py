@@ -2,13 +2,19 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from charlm.cli.json_output import print_json
 from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, warn
 from charlm.errors import InputError
+
+if TYPE_CHECKING:
+    from charlm.inference.sampling import Sampling
+    from charlm.inference.trained import TrainedModel
 
 
 def _default(name: str) -> Callable[[], Any]:
@@ -46,6 +52,12 @@ def _default(name: str) -> Callable[[], Any]:
 @click.option("--stop", help="End a sample before this text.")
 @click.option("--greedy", is_flag=True, help="The same as --temperature 0.")
 @ON_UNKNOWN
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object: texts, the seed that was used, prompt, options, run and step.",
+)
 @DEVICE
 def sample(
     run: Path,
@@ -60,16 +72,21 @@ def sample(
     stop: str | None,
     greedy: bool,
     on_unknown: Any,
+    as_json: bool,
     device: str,
 ) -> None:
     """Print text that the model of RUN writes, a run directory or a checkpoint file."""
     from charlm.inference.sampling import Sampling
     from charlm.inference.trained import load
 
-    _check_sample_options(length, num_samples, prompt, prompt_file)
+    _check_sample_options(length, num_samples, prompt, prompt_file, as_json)
     text = _read_prompt(prompt, prompt_file)
     sampling = Sampling(0.0 if greedy else temperature, top_k, top_p)
     trained = load(run, device, warn)
+    if as_json:
+        options = {"length": length, "num_samples": num_samples, "stop": stop, "on_unknown": on_unknown}
+        print_json(_sample_as_json(trained, run, text, sampling, seed, options))
+        return
     if num_samples == 1:
         for piece in trained.stream(text, length or None, sampling, seed, stop, on_unknown):
             click.echo(piece, nl=False)
@@ -81,13 +98,30 @@ def sample(
         click.echo(f"=== sample {number} of {num_samples} ===\n{written}")
 
 
-def _check_sample_options(length: int, num_samples: int, prompt: str | None, prompt_file: Path | None) -> None:
+def _sample_as_json(
+    trained: "TrainedModel", run: Path, prompt: str, sampling: "Sampling", seed: int | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the object of ``charlm sample --json``; a seed is drawn where none is given."""
+    from charlm.inference.randomness import random_seed
+
+    if seed is None:
+        seed = random_seed() >> 10  # below 2^53, as some readers of JSON hold larger integers inexactly
+    texts = trained.sample_many(prompt=prompt, sampling=sampling, seed=seed, **options)
+    used = {"prompt": prompt, "seed": seed, **asdict(sampling), **options}
+    return {"texts": texts, **used, "run": str(run), "step": trained.checkpoint.step}
+
+
+def _check_sample_options(
+    length: int, num_samples: int, prompt: str | None, prompt_file: Path | None, as_json: bool
+) -> None:
     if length < 0:
         raise InputError(f"--length: expected a number of at least 0 (0 for an endless stream), got {length}.")
     if num_samples < 1:
         raise InputError(f"--num-samples: expected a number of at least 1, got {num_samples}.")
     if length == 0 and num_samples > 1:
         raise InputError("--length 0: only one stream can be endless; give a length, or leave --num-samples out.")
+    if length == 0 and as_json:
+        raise InputError("--length 0: an endless stream makes no JSON object; give a length, or leave --json out.")
     if prompt is not None and prompt_file is not None:
         raise InputError("--prompt and --prompt-file: give one of the two.")
 

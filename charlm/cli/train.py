@@ -1,11 +1,17 @@
 """charlm train."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from charlm.cli.json_output import describe_dry_run, describe_result, print_json
 from charlm.cli.options import CONFIG, SET
 from charlm.errors import InputError
+
+if TYPE_CHECKING:
+    from charlm.config import Config
+    from charlm.training.reporter import Reporter
 
 
 @click.command()
@@ -14,10 +20,23 @@ from charlm.errors import InputError
 @click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME of the config]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it where there is none.")
 @click.option("--dry-run", is_flag=True, help="Say what the run would be and cost, and write nothing.")
-def train(config_path: Path | None, overrides: tuple[str, ...], out: Path | None, resume: bool, dry_run: bool) -> None:
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object: losses, steps, seconds, baselines; with --dry-run sizes, memory and speed.",
+)
+def train(
+    config_path: Path | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Train a model as CONFIG says, a YAML file; without one, on the documentation that comes with Python."""
     from charlm.cli.progress import make_reporter
-    from charlm.cli.tables import format_dry_run, format_result
+    from charlm.cli.tables import format_result
     from charlm.config import load_config
     from charlm.training import loop
 
@@ -27,14 +46,30 @@ def train(config_path: Path | None, overrides: tuple[str, ...], out: Path | None
     config = load_config(stored if is_stored else config_path, overrides, is_stored)
     reporter = make_reporter(out)
     if dry_run:
-        from charlm.text.corpus import load_corpus
-        from charlm.training.dry_run import plan_run
-
-        corpus = load_corpus(config.data.path, config.data.level, reporter.read)
-        plan = plan_run(config, corpus)
-        click.echo(format_dry_run(config, plan))
-        if plan.shortage is not None:
-            raise InputError(plan.shortage)
+        _print_dry_run(config, out, reporter, as_json)
         return
     result = loop.train(config, out, resume, reporter)
-    click.echo(format_result(config, out, result))
+    if as_json:
+        print_json(describe_result(out, result))
+    else:
+        click.echo(format_result(config, out, result))
+
+
+def _print_dry_run(config: "Config", out: Path, reporter: "Reporter", as_json: bool) -> None:
+    """Print what a run would be and cost.
+
+    Raises:
+        InputError: the run does not fit the memory; it is printed all the same.
+    """
+    from charlm.cli.tables import format_dry_run
+    from charlm.text.corpus import load_corpus
+    from charlm.training.dry_run import plan_run
+
+    corpus = load_corpus(config.data.path, config.data.level, reporter.read)
+    plan = plan_run(config, corpus)
+    if as_json:
+        print_json(describe_dry_run(config, out, plan))
+    else:
+        click.echo(format_dry_run(config, plan))
+    if plan.shortage is not None:
+        raise InputError(plan.shortage)

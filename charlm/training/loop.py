@@ -35,6 +35,7 @@ class TrainingResult:
         num_chars: characters trained on, repetitions counted.
         elapsed_s: time it took, interruptions left out.
         baselines_bits: bits per character of simple predictors on the same validation part.
+        num_parameters: by part of the model, the whole last.
     """
 
     steps: int
@@ -44,6 +45,7 @@ class TrainingResult:
     num_chars: int
     elapsed_s: float
     baselines_bits: dict[str, float]
+    num_parameters: dict[str, int]
 
     @property
     def best_bits_per_char(self) -> float:
@@ -218,4 +220,5 @@ def _describe_result(session: Session, baselines_bits: dict[str, float]) -> Trai
         num_chars=session.step * session.chars_per_step,
         elapsed_s=session.elapsed_s,
         baselines_bits=baselines_bits,
+        num_parameters=count_parameters(session.config.model, len(session.corpus.vocabulary)),
     )

@@ -5,77 +5,18 @@ import json
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
+from command_line import CharlmCommand, assert_mistake, in_subprocess
 
-from charlm.cli import run as run_command_line
 from charlm.config import Config, SampleConfig
 from charlm.inference.trained import load
 from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
-
-
-class Outcome(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-
-CharlmCommand = Callable[..., Outcome]
-
-
-@pytest.fixture
-def charlm(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CharlmCommand:
-    """Return a function that runs a command line in an empty directory."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def run(*arguments: object) -> Outcome:
-        capsys.readouterr()
-        status = run_command_line([str(argument) for argument in arguments])
-        return Outcome(status, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def config_file(config: Config, tmp_path: Path) -> Path:
-    """Return a YAML file with the small configuration."""
-    (tmp_path / "small.yaml").write_text(config.to_yaml())
-    return tmp_path / "small.yaml"
-
-
-@pytest.fixture
-def run(charlm: CharlmCommand, config_file: Path, tmp_path: Path) -> Path:
-    """Return the directory of a finished run."""
-    assert charlm("train", config_file, "--out", tmp_path / "run").status == 0
-    return tmp_path / "run"
-
-
-def assert_mistake(outcome: Outcome, *parts: str) -> None:
-    """Fail unless the command refused its input with one clear message and printed nothing else."""
-    assert outcome.status == 2
-    assert outcome.out == ""
-    assert "Traceback" not in outcome.err
-    assert outcome.err.startswith(("Error: ", "Usage: "))
-    for part in parts:
-        assert part in outcome.err
-
-
-def in_subprocess(*arguments: object, **options: object) -> "subprocess.Popen[str]":
-    """Start charlm as a process of its own."""
-    command = [sys.executable, "-m", "charlm", *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, **(pipes | options))  # type: ignore[call-overload,no-any-return]
-
 
 # train
 
