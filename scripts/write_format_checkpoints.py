@@ -33,11 +33,14 @@ STOP_STEP = 85
 COMMON = Config().replace("data", path="text.txt").replace("sample", length=20)
 COMMON = COMMON.replace(
     "train", batch_size=4, seq_length=16, max_steps=120, warmup_steps=5, learning_rate=0.04, log_every=10,
-    eval_every=40, device="cpu", precision="fp32", kernel="reference",
+    eval_every=40, reset_probability=0.0, device="cpu", precision="fp32", kernel="reference",
 )  # fmt: skip
 
 RUNS = {
     "char": COMMON.replace("model", num_layers=2, hidden_size=8, embed_size=4, dropout=0.2),
+    "averaged": COMMON.replace("model", num_layers=1, hidden_size=4, embed_size=2, dropout=0.2).replace(
+        "train", average_decay=0.9, reset_probability=0.1
+    ),
     "byte": COMMON.replace("data", level="byte").replace("model", num_layers=1, hidden_size=4, embed_size=2),
 }
 """The runs that are kept, by the name of their directory; the one without dropout does not depend on random draws."""
@@ -72,13 +75,16 @@ def write_run(config: Config, directory: Path) -> None:
     (directory / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
 
 
-@click.command(help=f"Write tests/runs/checkpoints/format-{FORMAT}/; what was written for a format is never replaced.")
+@click.command(
+    help=f"Write the runs that tests/runs/checkpoints/format-{FORMAT}/ lacks; what is there is never replaced."
+)
 def main() -> None:
     """Write the checkpoints of the present format."""
     for name, config in RUNS.items():
         directory = CHECKPOINTS / f"format-{FORMAT}" / name
         if directory.exists():
-            raise click.ClickException(f"{directory} exists; it has to load for ever, so it is not written again.")
+            click.echo(f"{directory} exists and is left as it is: it has to load for ever.")
+            continue
         with tempfile.TemporaryDirectory() as scratch:
             os.chdir(scratch)
             write_run(config, directory)
