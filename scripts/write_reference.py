@@ -31,7 +31,7 @@ API_STYLE: ConfigDict = {
 
 
 def format_cli() -> str:
-    """Return the command reference: usage, arguments, options and defaults of every command."""
+    """Return the command reference: usage, options, defaults and examples of every command."""
     context = click.Context(cli, info_name="charlm")
     commands = [click.Context(cli.commands[name], context, f"charlm {name}") for name in cli.list_commands(context)]
     parts = [
@@ -49,7 +49,9 @@ def _format_command(context: click.Context) -> str:
     usage = " ".join([title, *command.collect_usage_pieces(context)])
     records = [record for each in command.params if (record := each.get_help_record(context))]
     options = [f"- `{name}`: {' '.join(meaning.split())}" for name, meaning in records if meaning]
-    return "\n\n".join([f"## {title}", f"    {usage}", inspect.cleandoc(command.help or ""), "\n".join(options)])
+    examples = [f"    {line.strip()}" for line in (command.epilog or "").splitlines() if "charlm " in line]
+    parts = [f"## {title}", f"    {usage}", inspect.cleandoc(command.help or ""), "\n".join(options)]
+    return "\n\n".join([*parts, "Examples:", "\n".join(examples)])
 
 
 def format_api() -> str:

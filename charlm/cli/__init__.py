@@ -10,6 +10,7 @@ import click
 from charlm.cli.compare_layers import compare_layers
 from charlm.cli.evaluate import evaluate
 from charlm.cli.fetch import fetch
+from charlm.cli.options import examples
 from charlm.cli.sample import sample
 from charlm.cli.train import train
 from charlm.errors import CharlmError
@@ -23,7 +24,10 @@ from charlm.system.process import (
 from charlm.system.version import __version__
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=examples("charlm train", 'charlm sample runs/default --prompt "The "'),
+)
 @click.version_option(__version__)
 def cli() -> None:
     """Train, sample, evaluate and compare character-level LSTM language models."""

@@ -5,11 +5,18 @@ from typing import Literal
 
 import click
 
-from charlm.cli.options import CONFIG, SET, numbers_from, parse_share
+from charlm.cli.options import CONFIG, SET, examples, numbers_from, parse_share
 from charlm.errors import CharlmError
 
 
-@click.command("compare-layers")
+@click.command(
+    "compare-layers",
+    short_help="Compare numbers of layers at an equal size.",
+    epilog=examples(
+        "charlm compare-layers configs/compare_layers.yaml --jobs 2",
+        "charlm compare-layers --layers 1,2 --seeds 1,2,3 --budget 100000 --out runs/depth",
+    ),
+)
 @CONFIG
 @click.option(
     "--layers",
@@ -61,7 +68,13 @@ from charlm.errors import CharlmError
 )
 @click.option("--report-only", is_flag=True, help="Train nothing; report what is there.")
 @SET
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/compare-layers"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/compare-layers"),
+    show_default=True,
+    help="The directory of the comparison.",
+)
 @click.pass_obj
 def compare_layers(
     command: str,

@@ -5,15 +5,25 @@ from pathlib import Path
 import click
 
 from charlm.cli.json_output import print_json
-from charlm.cli.options import DEVICE, RUN, warn
+from charlm.cli.options import DEVICE, RUN, examples, warn
 
 NOTABLE_UNKNOWN_FRAC = 0.01
 """Fraction of unknown characters in a text from which on a warning says that they are left out."""
 
 
-@click.command("eval")
+@click.command(
+    "eval",
+    short_help="Print the loss of a trained model.",
+    epilog=examples("charlm eval runs/default", "charlm eval runs/default --text book.txt --windowed 256 --json"),
+)
 @RUN
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="val",
+    show_default=True,
+    help="The part of the run's corpus.",
+)
 @click.option("--text", metavar="FILE", help="Measure this text instead: a file, a directory, a glob, or builtin:NAME.")
 @click.option("--windowed", metavar="N", type=click.IntRange(1), help="Start from the zero state every N characters.")
 @click.option(

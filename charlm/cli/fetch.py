@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
+from charlm.cli.options import examples
 from charlm.text.public import CORPORA, fetch_corpus
 
 
-@click.command()
+@click.command(
+    short_help="Download and verify a public corpus.",
+    epilog=examples("charlm fetch tinyshakespeare", "charlm fetch enwik8 --out corpora"),
+)
 @click.argument("name", metavar="NAME", type=click.Choice(list(CORPORA)))
 @click.option(
     "--out",

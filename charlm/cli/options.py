@@ -20,6 +20,11 @@ ON_UNKNOWN = click.option(
 )
 
 
+def examples(first: str, second: str) -> str:
+    """Return the end of a command's help: two command lines, which click prints as they are."""
+    return f"\b\nExamples:\n  {first}\n  {second}"
+
+
 Numbers = Callable[[click.Context, click.Parameter, str | None], list[int]]
 
 

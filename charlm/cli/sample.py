@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.json_output import print_json
-from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, warn
+from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples, warn
 from charlm.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,13 @@ def _default(name: str) -> Callable[[], Any]:
     return read
 
 
-@click.command()
+@click.command(
+    short_help="Print text that a trained model writes.",
+    epilog=examples(
+        'charlm sample runs/default --prompt "The " --length 500',
+        "charlm sample runs/default --num-samples 3 --seed 1 --json",
+    ),
+)
 @RUN
 @click.option("--prompt", help="Text to go on from; - reads standard input.")
 @click.option("--prompt-file", metavar="FILE", type=click.Path(path_type=Path), help="A file with the prompt, or -.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli.json_output import describe_dry_run, describe_result, print_json
-from charlm.cli.options import CONFIG, SET
+from charlm.cli.options import CONFIG, SET, examples
 from charlm.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from charlm.training.reporter import Reporter
 
 
-@click.command()
+@click.command(
+    short_help="Train a model.",
+    epilog=examples(
+        "charlm train configs/tinyshakespeare.yaml --out runs/shakespeare",
+        "charlm train --set model.num_layers=3 --set train.max_steps=500 --dry-run",
+    ),
+)
 @CONFIG
 @SET
 @click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME of the config]")

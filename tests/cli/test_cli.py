@@ -464,14 +464,6 @@ def test_weights_that_are_no_numbers(charlm: CharlmCommand, run: Path) -> None:
 # help
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["eval"], ["compare-layers"]])
-def test_help(charlm: CharlmCommand, command: list[str]) -> None:
-    """Every command explains itself."""
-    outcome = charlm(*command, "--help")
-    assert outcome.status == 0
-    assert outcome.out.startswith("Usage: charlm")
-
-
 def test_unknown_command(charlm: CharlmCommand) -> None:
     """An unknown command is refused as a mistake."""
     assert charlm("trian").status == 2
