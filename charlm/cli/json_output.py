@@ -32,6 +32,8 @@ def describe_result(out: Path, result: "TrainingResult") -> dict[str, Any]:
         "last_val_loss_nats": result.last_loss_nats,
         "baselines_bits": result.baselines_bits,
         "num_parameters": _join_words(result.num_parameters),
+        "garbage_frac": result.garbage_frac,
+        "problems": result.problems,
     }
 
 

@@ -82,6 +82,7 @@ def sample(
     device: str,
 ) -> None:
     """Print text that the model of RUN writes, a run directory or a checkpoint file."""
+    from charlm.inference.coherence import describe_garbage
     from charlm.inference.sampling import Sampling
     from charlm.inference.trained import load
 
@@ -89,6 +90,9 @@ def sample(
     text = _read_prompt(prompt, prompt_file)
     sampling = Sampling(0.0 if greedy else temperature, top_k, top_p)
     trained = load(run, device, warn)
+    problem = describe_garbage(trained.checkpoint.garbage_frac)
+    if problem and not text:
+        warn(problem)
     if as_json:
         options = {"length": length, "num_samples": num_samples, "stop": stop, "on_unknown": on_unknown}
         print_json(_sample_as_json(trained, run, text, sampling, seed, options))

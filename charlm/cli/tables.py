@@ -38,6 +38,7 @@ def format_result(config: Config, out: Path, result: TrainingResult) -> str:
             f"  val loss   {result.best_loss_nats:.4f} nats = {result.best_bits_per_char:.3f} {bits}, "
             f"best at step {result.best_step:,}",
             f"  baselines  {baselines} {bits}",
+            *(f"  problem    {problem}" for problem in result.problems),
             f"  go on with: charlm sample {out}",
         ]
     )

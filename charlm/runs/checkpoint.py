@@ -42,6 +42,7 @@ class Checkpoint:
         loss_nats: validation loss when it was saved, nats per character; None before the first validation.
         weights: the model's state dict.
         training: what resuming needs besides; empty in ``best.pt``.
+        garbage_frac: fraction of garbage among what the best model writes without a prompt; None where not measured.
     """
 
     config: Config
@@ -51,6 +52,7 @@ class Checkpoint:
     loss_nats: float | None
     weights: dict[str, Tensor]
     training: dict[str, Any] = field(default_factory=dict)
+    garbage_frac: float | None = None
 
     def build_model(self, device: torch.device, kernel: str = "auto") -> CharLM:
         """Return the model with these weights, in evaluation mode."""
@@ -80,6 +82,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] =
         "corpus_digest": checkpoint.corpus_digest,
         "step": checkpoint.step,
         "loss_nats": checkpoint.loss_nats,
+        "garbage_frac": checkpoint.garbage_frac,
         "weights": checkpoint.weights,
         "training": checkpoint.training,
     }
@@ -112,6 +115,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             content["loss_nats"],
             content["weights"],
             content["training"],
+            content.get("garbage_frac"),
         )
     except (KeyError, ValueError, TypeError, AttributeError, ConfigError) as error:
         raise InputError(f"{path}: the checkpoint's content is damaged: {error}. {REMEDY}") from None
@@ -158,6 +162,9 @@ def _check_plain_values(content: dict[str, Any]) -> None:
     loss = content["loss_nats"]
     if loss is not None and not (isinstance(loss, float) and math.isfinite(loss)):
         raise ValueError("loss_nats is no number")
+    garbage_frac = content.get("garbage_frac")  # which older checkpoints lack
+    if garbage_frac is not None and not (isinstance(garbage_frac, float) and 0 <= garbage_frac <= 1):
+        raise ValueError("garbage_frac is no number from 0 to 1")
 
 
 def _check_weights(weights: dict[Any, Any], file_bytes: int) -> None:

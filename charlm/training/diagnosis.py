@@ -2,6 +2,8 @@
 
 import math
 
+from charlm.inference.coherence import describe_garbage
+
 MARGIN_NATS = 1.0
 """How far a training loss lies above that of guessing uniformly when training has diverged; initial logits of unit
 size cost about half of it."""
@@ -53,13 +55,20 @@ class Diagnosis:
         return message
 
 
-def judge_result(best_bits: float, baselines_bits: dict[str, float]) -> str | None:
-    """Return a sentence about a finished run that predicts no better than a simple baseline, or None.
+def judge_result(best_bits: float, baselines_bits: dict[str, float], garbage_frac: float | None) -> list[str]:
+    """Return a sentence about each problem of a finished run.
 
     Args:
         best_bits: lowest validation loss, bits per symbol.
         baselines_bits: what ``text.baselines.measure_baselines`` returns.
+        garbage_frac: fraction of garbage among what the best model writes without a prompt, or None.
     """
+    problems = [_compare(best_bits, baselines_bits), describe_garbage(garbage_frac)]
+    return [problem for problem in problems if problem is not None]
+
+
+def _compare(best_bits: float, baselines_bits: dict[str, float]) -> str | None:
+    """Return a sentence about a model that predicts no better than a simple baseline, or None."""
     advice = {
         "uniform": "the model has learned nothing. Lower train.learning_rate.",
         "unigram": "the model knows no more than how frequent each symbol is. Lower train.learning_rate, or raise "

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from charlm.config import Config
 from charlm.errors import StoppedError
-from charlm.inference.evaluation import evaluate
-from charlm.inference.generation import sample_texts
-from charlm.inference.sampling import Sampling
-from charlm.runs.directory import Row, RunDirectory
+from charlm.runs.directory import RunDirectory
 from charlm.system.signals import catch_signals
 from charlm.text.baselines import measure_baselines
 from charlm.text.corpus import load_corpus
 from charlm.training.checks import check_prompt
+from charlm.training.diagnosis import judge_result
 from charlm.training.estimates import count_parameters, refuse_shortage
+from charlm.training.observer import Observer
 from charlm.training.reporter import Reporter, RunDescription
 from charlm.training.session import Session
 
@@ -36,6 +35,8 @@ class TrainingResult:
         elapsed_s: time it took, interruptions left out.
         baselines_bits: bits per character of simple predictors on the same validation part.
         num_parameters: by part of the model, the whole last.
+        garbage_frac: fraction of garbage among what the best model writes without a prompt, 0 to 1.
+        problems: what went wrong with the learning, a sentence with advice each.
     """
 
     steps: int
@@ -46,6 +47,8 @@ class TrainingResult:
     elapsed_s: float
     baselines_bits: dict[str, float]
     num_parameters: dict[str, int]
+    garbage_frac: float | None
+    problems: list[str]
 
     @property
     def best_bits_per_char(self) -> float:
@@ -86,7 +89,7 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
         try:
             baselines_bits = measure_baselines(session.splits.train, session.splits.val, session.corpus.vocabulary)
             reporter.start(_describe_run(session, baselines_bits))
-            _run_to_end(session, run, reporter)
+            _run_to_end(session, run, Observer(session, run, reporter), reporter)
         finally:
             reporter.close()
     return _describe_result(session, baselines_bits)
@@ -116,7 +119,7 @@ def _describe_run(session: Session, baselines_bits: dict[str, float]) -> RunDesc
     )
 
 
-def _run_to_end(session: Session, run: RunDirectory, reporter: Reporter) -> None:
+def _run_to_end(session: Session, run: RunDirectory, observer: Observer, reporter: Reporter) -> None:
     """Take every step that is left, and do after each what is due."""
     settings = session.config.train
     began_at_s = time.monotonic() - session.elapsed_s
@@ -130,9 +133,9 @@ def _run_to_end(session: Session, run: RunDirectory, reporter: Reporter) -> None
 
             signal_number = caught_signal()
             if session.is_finished or session.step % settings.log_every == 0:
-                _log_training(session, run, reporter)
+                observer.log_training()
             if session.is_finished or session.step % settings.eval_every == 0:
-                _validate(session, run, reporter)
+                observer.validate()
             if signal_number or _is_save_due(session, time.monotonic() - saved_at_s):
                 run.save_last(session.checkpoint(is_resumable=True))
                 saved_at_s = time.monotonic()
@@ -150,75 +153,17 @@ def _is_save_due(session: Session, unsaved_s: float) -> bool:
     return session.is_finished or session.step % settings.checkpoint_every == 0 or is_long_ago
 
 
-def _log_training(session: Session, run: RunDirectory, reporter: Reporter) -> None:
-    """Write the means since the last such line."""
-    interval = session.begin_interval()
-    if interval.num_steps:
-        num_chars = interval.num_steps * session.chars_per_step
-        row = {
-            "step": session.step,
-            "split": "train",
-            "loss_nats": interval.loss_nats / interval.num_steps,
-            "bits_per_char": interval.loss_nats / interval.num_steps / math.log(2),
-            "chars_per_s": round(num_chars / interval.training_s, 1),
-            "learning_rate": session.learning_rate,
-            "grad_norm": interval.grad_norm / interval.num_steps,
-            "elapsed_s": round(session.elapsed_s, 3),
-        }
-        run.append_row(row)
-        reporter.log(row)
-
-
-def _validate(session: Session, run: RunDirectory, reporter: Reporter) -> None:
-    """Measure the exact validation loss, keep the best model, and show a sample."""
-    row = _measure(session)
-    session.last_loss_nats = row["loss_nats"]
-    run.append_row(row)
-    reporter.log(row)
-    reporter.show_model(session.step, session.shown)
-    if session.last_loss_nats < session.best[0]:
-        session.best = (session.last_loss_nats, session.step)
-        run.save_best(session.checkpoint(is_resumable=False))
-    settings = session.config.sample
-    [text] = sample_texts(
-        session.shown,
-        session.corpus.vocabulary,
-        prompt=settings.prompt,
-        length=settings.length,
-        sampling=Sampling(settings.temperature),
-        seed=session.config.train.seed,
-        on_unknown="replace",
-    )
-    run.save_sample(session.step, text)
-    reporter.show_sample(session.step, text)
-
-
-def _measure(session: Session) -> Row:
-    """Return the row of a validation: the loss of the model that is shown, and of the trained one where it differs."""
-    began_at_s = time.monotonic()
-    evaluation = evaluate(session.shown, session.splits.val)
-    row = {
-        "step": session.step,
-        "split": "val",
-        "loss_nats": evaluation.loss_nats,
-        "bits_per_char": evaluation.bits_per_char,
-        "chars_per_s": round(evaluation.num_chars / (time.monotonic() - began_at_s), 1),
-        "learning_rate": session.learning_rate,
-        "elapsed_s": round(session.elapsed_s, 3),
-    }
-    if session.shown is not session.model:
-        row["trained_loss_nats"] = evaluate(session.model, session.splits.val).loss_nats
-    return row
-
-
 def _describe_result(session: Session, baselines_bits: dict[str, float]) -> TrainingResult:
+    best_loss_nats, best_step = session.best
     return TrainingResult(
         steps=session.step,
-        best_loss_nats=session.best[0],
-        best_step=session.best[1],
+        best_loss_nats=best_loss_nats,
+        best_step=best_step,
         last_loss_nats=session.last_loss_nats,
         num_chars=session.step * session.chars_per_step,
         elapsed_s=session.elapsed_s,
         baselines_bits=baselines_bits,
         num_parameters=count_parameters(session.config.model, len(session.corpus.vocabulary)),
+        garbage_frac=session.best_garbage_frac,
+        problems=judge_result(best_loss_nats / math.log(2), baselines_bits, session.best_garbage_frac),
     )

@@ -45,6 +45,8 @@ class Session:
     Attributes:
         step: steps taken.
         best: lowest validation loss in nats per character, and the step at which it was reached.
+        best_garbage_frac: fraction of garbage among what that model writes without a prompt; None before the first
+            validation.
         last_loss_nats: the latest validation loss; infinite before the first.
         elapsed_s: time that the run took so far, interruptions left out.
         interval: sums since the last line of training metrics.
@@ -76,6 +78,7 @@ class Session:
         self.step = 0
         self.extension: Extension | None = None
         self.best = (math.inf, 0)
+        self.best_garbage_frac: float | None = None
         self.last_loss_nats = math.inf
         self.elapsed_s = 0.0
         self.skipped_in_a_row = 0
@@ -187,6 +190,7 @@ class Session:
             corpus_digest=self.corpus.digest,
             step=self.step,
             loss_nats=self.last_loss_nats if math.isfinite(self.last_loss_nats) else None,
+            garbage_frac=self.best_garbage_frac,
             weights=self.shown.state_dict(),
             training=self._training_state() if is_resumable else {},
         )
@@ -199,6 +203,7 @@ class Session:
             "random": self.generator.get_state(),
             "extension": asdict(self.extension) if self.extension else None,
             "best": list(self.best),
+            "best_garbage_frac": self.best_garbage_frac,
             "last_loss_nats": self.last_loss_nats,
             "elapsed_s": self.elapsed_s,
             "skipped_in_a_row": self.skipped_in_a_row,
@@ -227,6 +232,7 @@ class Session:
             extension = Extension(**training["extension"]) if training.get("extension") else None
             self.extension = extend(self.step, checkpoint.config.train, self.config.train, extension)
             self.best = (training["best"][0], training["best"][1])
+            self.best_garbage_frac = training.get("best_garbage_frac")
             self.last_loss_nats = training["last_loss_nats"]
             self.elapsed_s = training["elapsed_s"]
             self.skipped_in_a_row = training["skipped_in_a_row"]

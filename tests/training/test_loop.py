@@ -295,7 +295,7 @@ def test_one_bad_step_is_skipped(config: Config, tmp_path: Path, monkeypatch: py
 def test_best_is_kept_when_the_loss_rises(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The best checkpoint is that of the lowest validation loss, not the latest."""
     losses = iter([2.0, 1.0, 3.0])
-    monkeypatch.setattr("charlm.training.loop.evaluate", lambda model, ids: Evaluation(next(losses), 1))
+    monkeypatch.setattr("charlm.training.observer.evaluate", lambda model, ids: Evaluation(next(losses), 1))
     result = train(config.replace("train", average_decay=0.0), tmp_path / "run")
     assert (result.best_loss_nats, result.best_step, result.last_loss_nats) == (1.0, 20, 3.0)
     best = load_checkpoint(tmp_path / "run" / "best.pt")

@@ -88,7 +88,7 @@ def test_hparams_metric_is_the_best_validation_loss(
     """The one metric of the table is the lowest loss so far, across a stop and a rise of the loss."""
     config = config.replace("train", average_decay=0.0)  # one evaluation each time
     losses = iter([2.0, 1.0, 3.0])
-    monkeypatch.setattr("charlm.training.loop.evaluate", lambda *_: Evaluation(next(losses), 100))
+    monkeypatch.setattr("charlm.training.observer.evaluate", lambda *_: Evaluation(next(losses), 100))
     with pytest.raises(StoppedError):
         train(config, tmp_path / "run", reporter=Reporters([Stopper(21), TensorBoardReporter(tmp_path / "run")]))
     train(config, tmp_path / "run", resume=True, reporter=TensorBoardReporter(tmp_path / "run"))
@@ -124,7 +124,7 @@ def test_text_describes_the_run(config: Config, tmp_path: Path) -> None:
     result = train(config, tmp_path / "run", reporter=TensorBoardReporter(tmp_path / "run"))
     [text] = read_texts(read_events(tmp_path / "run"), "run")
     assert "| layer 2 | 1,200 |" in text  # 4 * 12 * (12 + 12 + 1)
-    assert text.count("\n| ") == 5 + 2 + 4 + 2  # the rows and the two heads
+    assert text.count("\n| ") == 5 + 2 + 6 + 2  # the rows and the two heads
     assert all(f"| {name} | {bits:.4f} |" in text for name, bits in result.baselines_bits.items())
 
 
