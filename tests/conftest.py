@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from texts import TEXT
 
 from charlm.config import Config
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
-
-TEXT = "".join(f"{n} green bottles hanging on the wall, and if one should fall...\n" for n in range(100, 0, -1))
-
 
 settings.register_profile("charlm", deadline=None, max_examples=60)  # no deadline: a busy machine is not a failure
 settings.load_profile("charlm")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import TEXT
+from texts import TEXT
 from torch import Tensor
 
 from charlm.inference import coherence

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TEXT
 from recording import Recorder, Stopper, equal, rows_without_times, without_times
+from texts import TEXT
 
 from charlm.cli.progress import make_reporter
 from charlm.config import Config
