@@ -9,6 +9,7 @@ import pytest
 import torch
 from recording import results_without_times
 
+import charlm
 from charlm.comparison.experiment import read_comparison, run_comparison
 from charlm.comparison.outcome import FILE_NAME, read_outcome
 from charlm.comparison.plan import Plan, plan_comparison
@@ -101,6 +102,7 @@ def test_report(quick: Config, tmp_path: Path) -> None:
     report = write_report(planned, read_comparison(planned, tmp_path, {}), tmp_path, "charlm compare-layers")
     assert (tmp_path / "report.md").read_text() == report
     assert Results.model_validate_json((tmp_path / "results.json").read_bytes()) == results
+    assert results.versions["charlm"] == charlm.__version__
     assert "|      2 |" in report
     assert "95 % interval" in report
     assert "Nothing was tuned" in report
