@@ -4,6 +4,7 @@ import ast
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from recording import Recorder
 import charlm
 from charlm.cli import run as run_command_line
 from charlm.config import Config
+from charlm.inference.generation import sample_texts
 from charlm.inference.trained import TrainedModel
 
 
@@ -93,11 +95,20 @@ def test_load_config(config: Config, tmp_path: Path, as_text: bool) -> None:
     assert loaded == config.replace("train", max_steps=7)
 
 
-@pytest.mark.parametrize("method", ["sample", "sample_many", "iterate_samples", "stream"])
-def test_defaults_are_those_of_the_command_line(method: str) -> None:
-    """Each method samples with the defaults of the configuration, as the command line does."""
+@pytest.mark.parametrize(
+    "function",
+    [
+        TrainedModel.sample,
+        TrainedModel.sample_many,
+        TrainedModel.iterate_samples,
+        TrainedModel.stream,
+        sample_texts,
+    ],
+)
+def test_defaults_are_those_of_the_command_line(function: Callable[..., object]) -> None:
+    """Each way to sample has the defaults of the configuration, as the command line does."""
     defaults = charlm.SampleConfig().model_dump()
-    parameters = inspect.signature(getattr(TrainedModel, method)).parameters
+    parameters = inspect.signature(function).parameters
     assert {name: parameters[name].default for name in defaults.keys() & parameters.keys()} == {
         name: value for name, value in defaults.items() if name in parameters
     }

@@ -1,4 +1,4 @@
-"""A text in the numbers of another vocabulary, made as it is read: nothing as long as the text is kept."""
+"""The ids of a text in another vocabulary, computed in pieces when they are read, so that they take no memory."""
 
 from bisect import bisect_left, bisect_right
 
@@ -9,18 +9,18 @@ from charlm.text.corpus import Corpus
 from charlm.text.vocabulary import Vocabulary
 
 PIECE_LENGTH = 1 << 15
-"""Characters that are renumbered at a time, at least; for each piece of the text one number is kept."""
+"""Characters that are mapped at a time; one number is stored for each such piece of the text."""
 
 
 class RemappedIds:
-    """The ids of a corpus in a vocabulary other than its own; characters that this does not have are left out.
+    """The ids of a corpus in another vocabulary than its own, without the characters that this vocabulary lacks.
 
     Attributes:
-        num_unknown: how many characters are left out.
+        num_unknown: number of characters left out.
 
     Args:
         corpus: the text.
-        vocabulary: gives the numbers.
+        vocabulary: the other vocabulary.
     """
 
     def __init__(self, corpus: Corpus, vocabulary: Vocabulary) -> None:

@@ -5,6 +5,7 @@ import torch
 
 from charlm.comparison import plan
 from charlm.config import Config
+from charlm.errors import InputError
 
 
 @pytest.mark.parametrize("is_failing", [False, True])
@@ -34,3 +35,11 @@ def test_measuring_leaves_the_number_of_threads(
         assert set(seen) == {2}
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_no_run_could_use_is_refused(config: Config) -> None:
+    """An arm that does not fit the memory, and a prompt that the text does not have, are refused before any run."""
+    with pytest.raises(InputError, match="not enough memory"):
+        plan.plan_comparison(config, [2], [1], "parameters", [10**13], 0)
+    with pytest.raises(InputError, match=r"sample\.prompt='Q'"):
+        plan.plan_comparison(config.replace("sample", prompt="Q"), [1], [1], "parameters", [4000], 0)

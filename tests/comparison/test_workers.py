@@ -16,6 +16,7 @@ from charlm.comparison.results import Results
 from charlm.comparison.workers import LOG_NAME, Task, run_tasks
 from charlm.config import Config
 from charlm.system.lock import hold
+from charlm.training.reporter import Reporter
 
 
 @pytest.fixture
@@ -125,3 +126,15 @@ def test_log_of_runs_side_by_side(config: Config, tmp_path: Path) -> None:
     """What a run says goes to its own log, where others run beside it."""
     assert run_tasks([Task(config, tmp_path / "run", False, 1, False, make_reporter)], 1, lambda _: None) == {}
     assert "val loss" in (tmp_path / "run" / LOG_NAME).read_text()
+
+
+def lack_memory(_directory: Path, _name: str) -> Reporter:
+    """Fail as an allocation does."""
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 bytes.")
+
+
+def test_a_run_without_memory_says_what_to_change(config: Config, tmp_path: Path) -> None:
+    """A failed allocation in a run's process is reported with its size and what to lower, not as a traceback."""
+    task = Task(config, tmp_path / "run", False, 1, is_alone=False, make_reporter=lack_memory)
+    [reason] = run_tasks([task], 1, lambda _: None).values()
+    assert "out of memory: an allocation of 80 bytes failed. To train, lower model.hidden_size" in reason
