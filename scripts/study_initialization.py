@@ -150,12 +150,12 @@ def measure_signal(model: CharLM, ids: Tensor) -> dict[str, Any]:
         x = run_layer(cell, x)
         recurrent = x @ cell.weight_hh.T
         sizes = {"wx": read, "uh": recurrent, "h": x, "h_varying": x - x[SETTLING_STEPS:].mean((0, 1))}
-        layers.append({name: rms(values[SETTLING_STEPS:]) for name, values in sizes.items()})
-    return {"layers": layers, "logits": rms(x[SETTLING_STEPS:] @ model.output.weight.T)}
+        layers.append({name: round(rms(values[SETTLING_STEPS:]), 4) for name, values in sizes.items()})
+    return {"layers": layers, "logits": round(rms(x[SETTLING_STEPS:] @ model.output.weight.T), 4)}
 
 
 def train(config: Config, corpus: Corpus, rule: Rule | None, num_scored: int) -> dict[str, Any]:
-    """Return the losses of a run in nats per character: of every training step, and of the validation part's start."""
+    """Return the losses of a run in nats per character: in training by ten steps, and on the validation text."""
     session = Session(config, corpus)
     ids = session.streams.batch(0).inputs
     if rule is not None:
@@ -166,10 +166,10 @@ def train(config: Config, corpus: Corpus, rule: Rule | None, num_scored: int) ->
     losses = []
     while not session.is_finished:
         session.take_step()
-        losses.append(round(session.begin_interval().loss_nats, 4))
+        losses.append(session.begin_interval().loss_nats)
     loss_nats = evaluate(session.model, session.splits.val[:num_scored]).loss_nats
-    last = losses[-50:]
-    return {"signal": signal, "losses": losses, "last_50": sum(last) / len(last), "validation": loss_nats}
+    by_ten = [round(sum(losses[first : first + 10]) / 10, 4) for first in range(0, len(losses) - 9, 10)]
+    return {"signal": signal, "losses": by_ten, "validation": round(loss_nats, 4)}
 
 
 @click.command()
@@ -211,7 +211,7 @@ def main(
         with out.open("a") as stream:
             stream.write(json.dumps(line) + "\n")
         click.echo(f"{name:16} {Path(text).stem[:20]:20} {num_layers} x {width}, rate {rate}, seed {seed}: "
-                   f"last 50 steps {result['last_50']:.4f}, validation {result['validation']:.4f}")  # fmt: skip
+                   f"validation {result['validation']:.4f}")  # fmt: skip
 
 
 if __name__ == "__main__":
