@@ -49,7 +49,7 @@ def train(
     out = out or Path("runs") / (config_path.stem if config_path else "default")
     stored = out / "config.yaml"
     is_stored = resume and config_path is None and not overrides and stored.exists()
-    config = load_config(stored if is_stored else config_path, overrides, is_stored)
+    config = load_config(stored if is_stored else config_path, overrides, is_stored=is_stored)
     reporter = make_reporter(out)
     if dry_run:
         _print_dry_run(config, out, reporter, as_json)

@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from pydantic import ValidationError
 
 from charlm.comparison.arms import Arm, Match, plan_arms
 from charlm.comparison.tuning import Candidate, draw_candidates, tuning_seed
 from charlm.config import Config
-from charlm.errors import InputError
+from charlm.errors import ConfigError, InputError
 from charlm.text.corpus import Corpus, Progress, load_corpus
 from charlm.training.checks import check_prompt
 from charlm.training.dry_run import measure_speed
@@ -151,11 +150,9 @@ def plan_comparison(
         for arm in arms:
             first, *_ = plan.runs(arm, plan.candidates[0])
             refuse_shortage(first.config, vocabulary_size)
-    except ValidationError as error:
-        [wrong, *_] = error.errors(include_url=False)
+    except ConfigError as error:
         raise InputError(
-            f"a run would have {'.'.join(map(str, wrong['loc']))}={wrong['input']}: {wrong['msg'].lower()}. "
-            "Choose other --layers, --seeds or --budget."
+            f"no run can be trained so: {error.problems[0]} Choose other --layers, --seeds or --budget."
         ) from None
     return plan
 

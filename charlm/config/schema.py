@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from charlm.config.validation import check
 from charlm.config.yaml_source import Scalar, write_yaml
 
 MAX_SIZE = 2**20
@@ -104,7 +105,11 @@ class Config(Section):
         return write_yaml(self.model_dump())
 
     def replace(self, section: str, **values: Scalar) -> "Config":
-        """Return a copy with values of one section replaced; the new values are checked."""
+        """Return a copy with values of one section replaced.
+
+        Raises:
+            ConfigError: there is no such section or key, or a value is out of its range.
+        """
         tree = self.model_dump()
-        tree[section].update(values)
-        return Config.model_validate(tree)
+        tree[section] = tree.get(section, {}) | values
+        return check(Config, tree, "the changed configuration")

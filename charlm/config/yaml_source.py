@@ -25,12 +25,14 @@ class YamlSource:
         name: name of the document in error messages, usually its path.
         values: values by section and key.
         lines: line number, from 1, of each section and key.
+        values_for_sections: description of the value of each top-level name that has a value instead of keys.
         problems: one message per problem, with its line where known.
     """
 
     name: str
     values: dict[str, dict[str, Scalar]] = field(default_factory=dict)
     lines: dict[KeyPath, int] = field(default_factory=dict)
+    values_for_sections: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -96,8 +98,7 @@ def _read_sections(root: yaml.Node, source: YamlSource) -> None:
             for key, leaf in _unique_items(node, (section,), source):
                 _read_leaf(leaf, section, key, source)
         elif not (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"):
-            line = source.lines[section,]
-            source.problems.append(f"line {line}, {section}: expected keys below it, got {_describe(node)}.")
+            source.values_for_sections[section] = _describe(node)
 
 
 def _read_leaf(leaf: yaml.Node, section: str, key: str, source: YamlSource) -> None:

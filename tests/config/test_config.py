@@ -167,6 +167,27 @@ def test_a_number_is_read_as_it_looks(written: str, value: float, tmp_path: Path
     assert load_config(None, [f"train.learning_rate={written}"]).train.learning_rate == value
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("learning_rate: 0.01", "line 1, learning_rate: unknown key. Did you mean 'train.learning_rate'?"),
+        ("\nlearnin_rate: 0.01", "line 2, learnin_rate: unknown key. Did you mean 'train.learning_rate'?"),
+        ("hidden_size:\n  a: 1", "line 1, hidden_size: unknown key. Did you mean 'model.hidden_size'?"),
+        ("train: {dropout: 0.1}", "line 1, train.dropout: unknown key. Did you mean 'model.dropout'?"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_told_its_section(text: str, problem: str, tmp_path: Path) -> None:
+    """A key that stands outside its section is answered with its full name, and with nothing else."""
+    assert problems_of(path=write(tmp_path, text)) == [problem]
+
+
+def test_what_is_not_given_has_the_value_of_the_base(tmp_path: Path) -> None:
+    """A file and overrides apply over another configuration where one is given."""
+    base = Config().replace("model", num_layers=5, hidden_size=7).replace("train", seed=3)
+    config = load_config(write(tmp_path, "model: {hidden_size: 8}"), ["train.seed=4"], base)
+    assert config == base.replace("model", hidden_size=8).replace("train", seed=4)
+
+
 def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
     """Overrides apply over the file, and the later of two over the earlier."""
     path = write(tmp_path, "model: {hidden_size: 10, num_layers: 4}")
@@ -180,7 +201,7 @@ def test_an_override_of_text_is_taken_as_it_stands(text: str) -> None:
     assert load_config(None, [f"sample.prompt={text}"]).sample.prompt == text
 
 
-@pytest.mark.parametrize("override", ["", "seed=1", "train.seed", "train.=1", ".seed=1", "=1"])
+@pytest.mark.parametrize("override", ["", "foo=1", "train.seed", "train=1", "train.=1", ".seed=1", "=1"])
 def test_an_override_without_its_parts_is_refused(override: str) -> None:
     """An override that lacks its section, key or value shows how one looks."""
     expected = f"--set {override}: expected SECTION.KEY=VALUE, as in model.hidden_size=512."
@@ -202,6 +223,10 @@ def test_an_override_without_its_parts_is_refused(override: str) -> None:
         ("train.kernel=gpu", "--set train.kernel: expected one of auto, cpu, reference, got 'gpu'."),
         ("data.path=", "--set data.path: expected text of length at least 1, got ''."),
         ("a.b.c=1", "--set a: unknown key. Known here: data, model, train, sample."),
+        ("hidden_size=3", "--set hidden_size: unknown key. Did you mean 'model.hidden_size'?"),
+        ("hiden_size=3", "--set hiden_size: unknown key. Did you mean 'model.hidden_size'?"),
+        ("modle=3", "--set modle: unknown key. Did you mean 'model'?"),
+        ("model.learning_rate=1", "--set model.learning_rate: unknown key. Did you mean 'train.learning_rate'?"),
     ],
 )  # fmt: skip
 def test_a_faulty_override_is_refused(override: str, problem: str) -> None:
@@ -214,7 +239,7 @@ def test_mistakes_of_a_file_and_of_overrides_are_told_together() -> None:
     path = FAULTY_CONFIGS / "many_mistakes.yaml"
     overrides = ("train.batch_size=0", "train.learning_rate=0.1", "sead=1")
     assert problems_of(*overrides, path=path) == [
-        "--set sead=1: expected SECTION.KEY=VALUE, as in model.hidden_size=512.",
+        "--set sead: unknown key. Did you mean 'train.seed'?",
         "--set train.batch_size: expected a whole number of at least 1 and at most 1,048,576, got 0.",
         *PROBLEMS["many_mistakes"][:-1],
     ]
@@ -309,11 +334,26 @@ def test_replace_changes_a_copy() -> None:
     assert config.model == ModelConfig()
 
 
-@pytest.mark.parametrize(("key", "value"), [("num_layers", 0), ("num_layers", "2"), ("layers", 2)])
-def test_replace_checks_its_values(key: str, value: int | str) -> None:
-    """A replacement of a wrong range, type or name is refused."""
-    with pytest.raises(ValidationError):
-        Config().replace("model", **{key: value})
+@pytest.mark.parametrize(
+    ("section", "key", "value", "problem"),
+    [
+        ("model", "num_layers", 0, "model.num_layers: expected a whole number of at least 1 and at most 100, got 0."),
+        (
+            "model",
+            "num_layers",
+            "2",
+            "model.num_layers: expected a whole number of at least 1 and at most 100, got '2'.",
+        ),
+        ("model", "layers", 2, "model.layers: unknown key. Did you mean 'num_layers'?"),
+        ("modle", "num_layers", 2, "modle: unknown key. Did you mean 'model'?"),
+    ],
+)
+def test_replace_checks_its_values(section: str, key: str, value: int | str, problem: str) -> None:
+    """A replacement of a wrong range, type or name is refused with the key, the value and what is expected."""
+    with pytest.raises(ConfigError) as raised:
+        Config().replace(section, **{key: value})
+    assert raised.value.problems == [problem]
+    assert str(raised.value).startswith("the changed configuration has 1 problem")
 
 
 def test_a_configuration_cannot_be_changed_in_place() -> None:
