@@ -8,6 +8,7 @@ import sys
 import click
 
 from charlm.cli.compare_layers import compare_layers
+from charlm.cli.completion import VARIABLE, complete
 from charlm.cli.evaluate import evaluate
 from charlm.cli.fetch import fetch
 from charlm.cli.options import examples
@@ -38,7 +39,10 @@ for command in (train, sample, evaluate, compare_layers, fetch):
 
 
 def main() -> None:
-    """Run the command line; a mistake or a failure is one message and an exit status, never a traceback."""
+    """Run the command line, or complete one for a shell.
+
+    A mistake or a failure is one message and an exit status, never a traceback.
+    """
     open_standard_streams()
     suppress_thread_os_errors()
     for stream in (sys.stdout, sys.stderr):
@@ -46,7 +50,8 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
     limit_openmp_spinning()
     keep_freed_memory()
-    sys.exit(run(sys.argv[1:]))
+    instruction = os.environ.get(VARIABLE)
+    sys.exit(complete(cli, instruction) if instruction else run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:

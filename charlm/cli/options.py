@@ -5,10 +5,17 @@ from pathlib import Path
 
 import click
 
+from charlm.cli.completion import complete_key, complete_run
+
 CONFIG = click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
-RUN = click.argument("run", type=click.Path(path_type=Path))
+RUN = click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
 SET = click.option(
-    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key, as in model.hidden_size=512."
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    shell_complete=complete_key,
+    help="Override a key, as in model.hidden_size=512.",
 )
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 ON_UNKNOWN = click.option(

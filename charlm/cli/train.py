@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from charlm.cli.completion import complete_out
 from charlm.cli.json_output import describe_dry_run, describe_result, print_json
 from charlm.cli.options import CONFIG, SET, examples
 from charlm.errors import InputError
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 )
 @CONFIG
 @SET
-@click.option("--out", type=click.Path(path_type=Path), help="The run directory.  [default: runs/NAME of the config]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    shell_complete=complete_out,
+    help="The run directory.  [default: runs/NAME of the config]",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it where there is none.")
 @click.option("--dry-run", is_flag=True, help="Say what the run would be and cost, and write nothing.")
 @click.option(

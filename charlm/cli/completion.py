@@ -1,0 +1,131 @@
+"""Shell completion for bash, zsh and fish: commands and options from click; runs and configuration keys from here.
+
+The shell runs ``charlm`` with the variable ``_CHARLM_COMPLETE``: ``bash_source`` prints the script that the shell
+loads, and that script asks for candidates with ``bash_complete``; the same holds for the other shells.
+"""
+
+import glob
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    ZshComplete,
+    add_completion_class,
+    get_completion_class,
+    shell_complete,
+)
+
+VARIABLE = "_CHARLM_COMPLETE"
+"""Name of the environment variable, the one that click derives from the program's name."""
+
+RUN_FILES = ("best.pt", "last.pt", "metrics.jsonl")
+"""A directory with one of these holds a run; runs/directory.py has their meaning but would load torch."""
+
+
+def complete(command: click.Command, instruction: str) -> int:
+    """Answer a shell and return the exit status.
+
+    Args:
+        command: the whole command line.
+        instruction: the value of the variable, such as ``bash_source``.
+    """
+    shell, _, action = instruction.partition("_")
+    if get_completion_class(shell) is None or action not in ("source", "complete"):
+        click.echo(f"Error: {VARIABLE}={instruction}: expected bash_source, zsh_source or fish_source.", err=True)
+        return 2
+    return shell_complete(command, {}, "charlm", VARIABLE, instruction)
+
+
+def complete_run(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Return the directories that hold a run, up to two levels deep, and checkpoint files; if there are none, files."""
+    found = _find_runs(incomplete) + _find(incomplete, "*.pt")
+    return [CompletionItem(path) for path in found] or [CompletionItem(incomplete, type="file")]
+
+
+def complete_out(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Return the directories that hold a run after ``--resume``; otherwise, or if there are none, directories."""
+    found = _find_runs(incomplete) if context.params.get("resume") else []
+    return [CompletionItem(path) for path in found] or [CompletionItem(incomplete, type="dir")]
+
+
+def complete_key(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Return the configuration keys, each with its ``=``; after the ``=``, the values if the key has a list of them."""
+    from charlm.config import Config
+
+    fields = {
+        f"{section}.{key}": field for section, group in Config() for key, field in type(group).model_fields.items()
+    }
+    name, has_value, _ = incomplete.partition("=")
+    if not has_value:
+        items = [CompletionItem(f"{key}=", help=field.description) for key, field in fields.items()]
+    elif name in fields and get_origin(fields[name].annotation) is Literal:
+        items = [CompletionItem(f"{name}={value}") for value in get_args(fields[name].annotation)]
+    else:
+        items = []
+    return [item for item in items if item.value.startswith(incomplete)]
+
+
+def _find_runs(incomplete: str) -> list[str]:
+    runs = [
+        path.removesuffix(f"/{name}")
+        for depth in ("*", "*/*")
+        for name in RUN_FILES
+        for path in _find(incomplete, f"{depth}/{name}")
+    ]
+    return sorted(set(runs))
+
+
+def _find(start: str, pattern: str) -> list[str]:
+    return sorted(glob.glob(glob.escape(start) + pattern))  # noqa: PTH207  # Path.glob would drop a leading ./
+
+
+@add_completion_class
+class _BashComplete(BashComplete):
+    """Completion in bash, which splits words at ``=`` and ``:`` and would add a space after ``KEY=``."""
+
+    source_template = BashComplete.source_template.replace(
+        "elif [[ $type == 'plain' ]]; then",
+        "elif [[ $type == 'open' ]]; then\n            compopt -o nospace\n            COMPREPLY+=($value)\n"
+        "        elif [[ $type == 'plain' ]]; then",
+    )
+
+    _split_off = ""
+    """What stands before the part of the incomplete word that bash replaces."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the incomplete one, and that one, put together as the user typed them."""
+        args, last = super().get_completion_args()
+        words: list[str] = []
+        for word in [*args, last]:
+            is_part = word and words and (word[0] in "=:" or words[-1].endswith(("=", ":")))
+            words.append(words.pop() + word if is_part else word)
+        self._split_off = words[-1].removesuffix(last.lstrip("=:"))
+        if self._split_off.startswith("-"):
+            self._split_off = self._split_off.partition("=")[2]  # click completes the value of --option=value alone
+        return words[:-1], words[-1]
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        """Return the type of a candidate, and what bash puts in the place of the incomplete part."""
+        return f"{_choose_type(item)},{item.value.removeprefix(self._split_off)}"
+
+
+@add_completion_class
+class _ZshComplete(ZshComplete):
+    """Completion in zsh, which would add a space after ``KEY=``."""
+
+    source_template = ZshComplete.source_template.replace(
+        'elif [[ "$type" == "dir" ]]; then',
+        'elif [[ "$type" == "open" ]]; then\n            compadd -U -S "" -- "$key"\n'
+        '        elif [[ "$type" == "dir" ]]; then',
+    )
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        """Return the type, the value and the meaning of a candidate, a line each."""
+        return "\n".join([_choose_type(item), *super().format_completion(item).split("\n")[1:]])
+
+
+def _choose_type(item: CompletionItem[Any]) -> str:
+    """Return ``open`` for a candidate that needs more text, after which the shell adds no space."""
+    return "open" if item.type == "plain" and item.value.endswith("=") else item.type
