@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from charlm.errors import InputError
+from charlm.inference.dynamic import Adaptation, DynamicEvaluator
 from charlm.inference.evaluation import Evaluation, evaluate
 from charlm.inference.generation import encode_prompt, generate, sample_texts, stream_text
 from charlm.inference.randomness import random_seed
@@ -117,14 +120,7 @@ class TrainedModel:
         Raises:
             InputError: the corpus is gone or has changed, or the part is empty.
         """
-        data = self.checkpoint.config.data
-        corpus = load_corpus(data.path, data.level)
-        if corpus.digest != self.checkpoint.corpus_digest:
-            raise InputError(f"{data.path}: the text has changed since the model was trained; give a file with --text.")
-        part = getattr(split_ids(corpus.ids, data.val_frac, data.test_frac), split)
-        if len(part) < 2:
-            raise InputError(f"the {split} part is empty (data.{split}_frac=0); choose another --split.")
-        return evaluate(self.model, part, window)
+        return evaluate(self.model, self._load_split(split), window)
 
     def evaluate_text(self, path: str, window: int | None = None) -> Evaluation:
         """Measure the exact loss of any text.
@@ -139,13 +135,59 @@ class TrainedModel:
         Raises:
             InputError: the text cannot be read, or has fewer than 2 characters that the model knows.
         """
+        known = self._read_text(path)
+        return replace(evaluate(self.model, known, window), num_unknown=known.num_unknown)
+
+    def evaluate_dynamic(self, split: str = "val", text: str | None = None) -> tuple[Evaluation, Adaptation]:
+        """Measure the loss of a copy of the model that learns from the text while it reads it.
+
+        Every character is scored before the weights may learn from it. How fast they learn is chosen on the training
+        part, never on what is scored. The model is not changed.
+
+        Args:
+            split: ``train``, ``val`` or ``test``; ignored where a text is given.
+            text: a file, a directory, a glob, or ``builtin:NAME``; None for a part of the training corpus.
+
+        Returns:
+            The loss, and the rate and decay with which the weights learned.
+
+        Raises:
+            InputError: the corpus is gone or has changed, or the text cannot be read or is too short.
+        """
+        evaluator = DynamicEvaluator(self.model, self._load_split("train"))
+        if text is None:
+            return evaluator.evaluate(self._load_split(split)), evaluator.adaptation
+        known = self._read_text(text)
+        return replace(evaluator.evaluate(known), num_unknown=known.num_unknown), evaluator.adaptation
+
+    def _load_split(self, split: str) -> Tensor:
+        """Return the ids of a part of the training corpus, (N,).
+
+        Raises:
+            InputError: the corpus is gone or has changed, or the part is empty.
+        """
+        data = self.checkpoint.config.data
+        corpus = load_corpus(data.path, data.level)
+        if corpus.digest != self.checkpoint.corpus_digest:
+            raise InputError(f"{data.path}: the text has changed since the model was trained; give a file with --text.")
+        part: Tensor = getattr(split_ids(corpus.ids, data.val_frac, data.test_frac), split)
+        if len(part) < 2:
+            raise InputError(f"the {split} part is empty (data.{split}_frac=0); choose another --split.")
+        return part
+
+    def _read_text(self, path: str) -> RemappedIds:
+        """Return the characters of a text that the model knows.
+
+        Raises:
+            InputError: the text cannot be read, or has fewer than 2 such characters.
+        """
         corpus = load_corpus(path, self.vocabulary.level)
         known = RemappedIds(corpus, self.vocabulary)
         if len(known) < 2:
             raise InputError(
                 f"{path}: the model knows {len(known)} of its {len(corpus.ids):,} characters; give at least 2."
             )
-        return replace(evaluate(self.model, known, window), num_unknown=known.num_unknown)
+        return known
 
 
 def load(run: str | Path, device: str = "auto", warn: Callable[[str], None] = warnings.warn) -> TrainedModel:

@@ -258,6 +258,27 @@ def test_eval_splits_windows_and_files(charlm: CharlmCommand, run: Path, corpus_
     assert json.loads(outcomes[3].out)["num_chars"] == json.loads(outcomes[0].out)["num_chars"]
 
 
+def test_eval_dynamic(charlm: CharlmCommand, run: Path) -> None:
+    """The dynamic loss stands beside the static one, in text and JSON, and the run's files stay as they are."""
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    values = json.loads(charlm("eval", run, "--dynamic", "--json").out)
+    assert values["loss_nats"] == load_checkpoint(run / "best.pt").loss_nats
+    assert values["dynamic_loss_nats"] != values["loss_nats"]
+    assert 0 < values["dynamic_learning_rate"]
+    assert 0 <= values["dynamic_decay"] <= 1
+    text = charlm("eval", run, "--dynamic")
+    assert f"dynamic: {values['dynamic_loss_nats']:.4f} nats" in text.out
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_eval_dynamic_in_windows_is_refused(charlm: CharlmCommand, run: Path) -> None:
+    """The two measures exclude each other."""
+    outcome = charlm("eval", run, "--dynamic", "--windowed", 8)
+    assert outcome.status == 2
+    assert "--dynamic and --windowed: give one of the two" in outcome.err
+    assert outcome.out == ""
+
+
 # compare-layers
 
 
