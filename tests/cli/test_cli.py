@@ -264,7 +264,7 @@ def test_eval_dynamic(charlm: CharlmCommand, run: Path) -> None:
     values = json.loads(charlm("eval", run, "--dynamic", "--json").out)
     assert values["loss_nats"] == load_checkpoint(run / "best.pt").loss_nats
     assert values["dynamic_loss_nats"] != values["loss_nats"]
-    assert 0 < values["dynamic_learning_rate"]
+    assert values["dynamic_learning_rate"] > 0
     assert 0 <= values["dynamic_decay"] <= 1
     text = charlm("eval", run, "--dynamic")
     assert f"dynamic: {values['dynamic_loss_nats']:.4f} nats" in text.out
