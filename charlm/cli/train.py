@@ -7,7 +7,7 @@ import click
 
 from charlm.cli.completion import complete_out
 from charlm.cli.json_output import describe_dry_run, describe_result, print_json
-from charlm.cli.options import CONFIG, SET, examples
+from charlm.cli.options import CONFIG, SET, examples, warn
 from charlm.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     shell_complete=complete_out,
     help="The run directory.  [default: runs/NAME of the config]",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it where there is none.")
+@click.option(
+    "--resume", is_flag=True, help="Resume the run in --out with its own configuration, or start it if there is none."
+)
 @click.option("--dry-run", is_flag=True, help="Say what the run would be and cost, and write nothing.")
 @click.option(
     "--json",
@@ -49,13 +51,12 @@ def train(
     """Train a model as CONFIG says, a YAML file; without one, on the documentation that comes with Python."""
     from charlm.cli.progress import make_reporter
     from charlm.cli.tables import format_result
-    from charlm.config import load_config
+    from charlm.runs.configuration import load_run_config
+    from charlm.runs.directory import RunDirectory
     from charlm.training import loop
 
     out = out or Path("runs") / (config_path.stem if config_path else "default")
-    stored = out / "config.yaml"
-    is_stored = resume and config_path is None and not overrides and stored.exists()
-    config = load_config(stored if is_stored else config_path, overrides, is_stored=is_stored)
+    config = load_run_config(RunDirectory(out), config_path, overrides, resume, warn)
     reporter = make_reporter(out)
     if dry_run:
         _print_dry_run(config, out, reporter, as_json)

@@ -17,16 +17,13 @@ BEFORE_KEYS = {"train": {"average_decay": 0.0, "reset_probability": 0.0}}
 """What runs did before a key existed: the values of keys that the configuration of an older run lacks."""
 
 
-def load_config(
-    path: str | Path | None, overrides: Iterable[str] = (), base: Config | None = None, is_stored: bool = False
-) -> Config:
+def load_config(path: str | Path | None, overrides: Iterable[str] = (), base: Config | None = None) -> Config:
     """Read a configuration, every mistake reported at once.
 
     Args:
         path: a YAML file; None for the base alone.
         overrides: ``SECTION.KEY=VALUE`` each, applied over the file in their order.
         base: the values of the keys that are not given; None for the defaults.
-        is_stored: whether the file is a run's own, in which a key that is newer than the run has no line.
 
     Raises:
         ConfigError: the YAML, a key or a value is wrong; the message holds every problem.
@@ -37,9 +34,8 @@ def load_config(
     problems = source.problems + _find_values_for_sections(source)
     for override in overrides:
         problems += _apply_override(override, source, places)
-    values = _add_later_keys(source.values) if is_stored else source.values
     tree: dict[str, dict[str, Any]] = (base or Config()).model_dump()
-    wrong, config = validate(Config, tree | {name: tree.get(name, {}) | keys for name, keys in values.items()})
+    wrong, config = validate(Config, tree | {name: tree.get(name, {}) | keys for name, keys in source.values.items()})
     if config is not None:
         wrong = _cross_checks(config)
     problems += [f"{places.get(key, '')}{'.'.join(key)}: {what}" for key, what in wrong]
@@ -50,6 +46,11 @@ def load_config(
 
 def parse_config(tree: dict[str, Any], name: str) -> Config:
     """Check a configuration that a checkpoint holds.
+
+    Args:
+        tree: values by section and key; a key that is newer than the run may be missing, and has the value that says
+            what runs did before.
+        name: what to call the tree in an error.
 
     Raises:
         ConfigError: a key or a value is wrong.

@@ -14,7 +14,7 @@ import pytest
 import torch
 from command_line import CharlmCommand, assert_mistake, in_subprocess
 
-from charlm.config import Config, SampleConfig
+from charlm.config import Config, SampleConfig, load_config
 from charlm.inference.trained import load
 from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
 
@@ -91,6 +91,27 @@ def test_train_twice_names_resume(charlm: CharlmCommand, run: Path, config_file:
     outcome = charlm("train", "--out", run, "--resume")
     assert outcome.status == 0
     assert "30 steps" in outcome.out
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_resume_takes_the_other_keys_from_the_run(
+    charlm: CharlmCommand, run: Path, tmp_path: Path, has_file: bool
+) -> None:
+    """--resume with --set, with and without a file that leaves keys out, keeps the run's own configuration."""
+    (tmp_path / "part.yaml").write_text("model: {num_layers: 2}", encoding="utf-8")
+    part = [tmp_path / "part.yaml"] if has_file else []
+    before = load_config(run / "config.yaml")
+    outcome = charlm("train", *part, "--out", run, "--resume", "--set", "train.log_every=5")
+    assert (outcome.status, "30 steps" in outcome.out) == (0, True)
+    assert load_config(run / "config.yaml") == before.replace("train", log_every=5)
+
+
+def test_resume_refuses_a_lost_configuration(charlm: CharlmCommand, run: Path) -> None:
+    """--resume says that the configuration is lost, instead of training with the defaults."""
+    for name in ("config.yaml", "last.pt", "last-1.pt"):
+        (run / name).unlink()
+    assert_mistake(charlm("train", "--out", run, "--resume"), "neither a config.yaml nor a last.pt", "--out")
+    assert not (run / "last.pt").exists()
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
