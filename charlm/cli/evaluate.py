@@ -25,9 +25,7 @@ NOTABLE_UNKNOWN_FRAC = 0.01
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    default="val",
-    show_default=True,
-    help="The part of the run's corpus.",
+    help="The part of the run's corpus.  [default: val]",
 )
 @click.option("--text", metavar="FILE", help="Measure this text instead: a file, a directory, a glob, or builtin:NAME.")
 @click.option("--windowed", metavar="N", type=click.IntRange(1), help="Start from the zero state every N characters.")
@@ -40,7 +38,7 @@ NOTABLE_UNKNOWN_FRAC = 0.01
 )
 @DEVICE
 def evaluate(
-    run: Path, split: str, text: str | None, windowed: int | None, dynamic: bool, as_json: bool, device: str
+    run: Path, split: str | None, text: str | None, windowed: int | None, dynamic: bool, as_json: bool, device: str
 ) -> None:
     """Print the exact loss of RUN on a part of its corpus, or on any text."""
     from charlm.cli.tables import bits_name, format_evaluation
@@ -48,6 +46,9 @@ def evaluate(
 
     if dynamic and windowed is not None:
         raise InputError("--dynamic and --windowed: give one of the two; the dynamic loss carries the state.")
+    if split is not None and text is not None:
+        raise InputError("--split and --text: give one of the two; a text given by --text is measured as a whole.")
+    split = split or "val"
     trained = load(run, device, warn)
     evaluation = trained.evaluate_split(split, windowed) if text is None else trained.evaluate_text(text, windowed)
     if evaluation.unknown_frac >= NOTABLE_UNKNOWN_FRAC:

@@ -44,7 +44,6 @@ def _default(name: str) -> Callable[[], Any]:
 @click.option(
     "--temperature",
     type=float,
-    default=_default("temperature"),
     help="0 takes the likeliest, 1 the model's own probabilities.  [default: 0.8]",
 )
 @click.option("--top-k", type=int, help="Choose among the K likeliest characters only.")
@@ -70,7 +69,7 @@ def sample(
     prompt: str | None,
     prompt_file: Path | None,
     length: int,
-    temperature: float,
+    temperature: float | None,
     top_k: int | None,
     top_p: float | None,
     num_samples: int,
@@ -83,12 +82,17 @@ def sample(
 ) -> None:
     """Print text that the model of RUN writes, a run directory or a checkpoint file."""
     from charlm.inference.coherence import describe_garbage
-    from charlm.inference.sampling import Sampling
+    from charlm.inference.sampling import DEFAULTS, Sampling
     from charlm.inference.trained import load
 
-    _check_sample_options(length, num_samples, prompt, prompt_file, as_json)
+    _check_numbers(length, num_samples, as_json)
+    _check_conflicts(prompt, prompt_file, temperature, greedy)
+    if stop == "":
+        raise InputError("--stop: expected a text of at least 1 character, got ''; leave it out for no stop text.")
+    if temperature is None:
+        temperature = 0.0 if greedy else DEFAULTS.temperature
     text = _read_prompt(prompt, prompt_file)
-    sampling = Sampling(0.0 if greedy else temperature, top_k, top_p)
+    sampling = Sampling(temperature, top_k, top_p)
     trained = load(run, device, warn)
     problem = describe_garbage(trained.checkpoint.garbage_frac)
     if problem and not text:
@@ -121,9 +125,7 @@ def _sample_as_json(
     return {"texts": texts, **used, "run": str(run), "step": trained.checkpoint.step}
 
 
-def _check_sample_options(
-    length: int, num_samples: int, prompt: str | None, prompt_file: Path | None, as_json: bool
-) -> None:
+def _check_numbers(length: int, num_samples: int, as_json: bool) -> None:
     if length < 0:
         raise InputError(f"--length: expected a number of at least 0 (0 for an endless stream), got {length}.")
     if num_samples < 1:
@@ -132,8 +134,13 @@ def _check_sample_options(
         raise InputError("--length 0: only one stream can be endless; give a length, or leave --num-samples out.")
     if length == 0 and as_json:
         raise InputError("--length 0: an endless stream makes no JSON object; give a length, or leave --json out.")
+
+
+def _check_conflicts(prompt: str | None, prompt_file: Path | None, temperature: float | None, greedy: bool) -> None:
     if prompt is not None and prompt_file is not None:
         raise InputError("--prompt and --prompt-file: give one of the two.")
+    if greedy and temperature is not None:
+        raise InputError("--greedy and --temperature: give one of the two; --greedy means --temperature 0.")
 
 
 def _read_prompt(prompt: str | None, prompt_file: Path | None) -> str:

@@ -485,6 +485,8 @@ def test_damaged_best(charlm: CharlmCommand, run: Path, command: list[str]) -> N
         (["--num-samples", "0"], "--num-samples: expected a number of at least 1, got 0"),
         (["--num-samples", "2", "--length", "0"], "only one stream can be endless"),
         (["--prompt", "a", "--prompt-file", "b"], "give one of the two"),
+        (["--greedy", "--temperature", "1.2"], "--greedy and --temperature: give one of the two"),
+        (["--stop", ""], "--stop: expected a text of at least 1 character, got ''"),
         (["--prompt-file", "nowhere.txt"], "--prompt-file nowhere.txt: cannot be read"),
         (["--device", "cuda:99"], "device cuda:99: not on this machine"),
         (["--device", "abacus"], "device abacus"),
@@ -494,6 +496,13 @@ def test_damaged_best(charlm: CharlmCommand, run: Path, command: list[str]) -> N
 def test_faulty_sample_options(charlm: CharlmCommand, run: Path, arguments: list[str], message: str) -> None:
     """An option of sample that cannot be used is named with its value and its range."""
     assert_mistake(charlm("sample", run, *arguments), message)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_eval_refuses_a_split_beside_a_text(charlm: CharlmCommand, run: Path, corpus_path: Path, split: str) -> None:
+    """--split beside --text is refused, the default split too, since a text is measured as a whole."""
+    outcome = charlm("eval", run, "--split", split, "--text", corpus_path)
+    assert_mistake(outcome, "--split and --text: give one of the two")
 
 
 def test_weights_that_are_no_numbers(charlm: CharlmCommand, run: Path) -> None:
