@@ -218,7 +218,7 @@ def test_unknown_characters(charlm: CharlmCommand, run: Path) -> None:
 
 def test_endless_stream_into_a_pipe_that_closes(run: Path) -> None:
     """--length 0 streams without end, and ends quietly when its reader goes."""
-    process = in_subprocess("sample", run, "--length", 0, text=False)
+    process = in_subprocess("sample", run, "--length", 0, "--prompt", "1", text=False)
     assert process.stdout is not None
     assert process.stderr is not None
     assert len(process.stdout.read(2000)) == 2000
