@@ -16,7 +16,15 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charlm.errors import CharlmError, ConfigError, DamagedError, InputError, OutOfMemoryError, StoppedError
+from charlm.errors import (
+    ArgumentError,
+    CharlmError,
+    ConfigError,
+    DamagedError,
+    InputError,
+    OutOfMemoryError,
+    StoppedError,
+)
 from charlm.system.version import __version__
 
 if TYPE_CHECKING:
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
     from charlm.training.reporter import Reporter
 
 __all__ = [
+    "ArgumentError",
     "CharLM",
     "CharlmError",
     "Config",

@@ -18,6 +18,20 @@ class InputError(CharlmError):
     exit_status = 2
 
 
+class ArgumentError(InputError):
+    """An argument of a function has a wrong value; the command line names the option that sets it instead.
+
+    Args:
+        name: name of the parameter, as in ``top_k``, or of the configuration key.
+        problem: what was expected, the value and the remedy.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+        super().__init__(f"{name}: {problem}")
+
+
 class DamagedError(InputError):
     """What charlm wrote itself is no longer what it wrote."""
 

@@ -11,10 +11,10 @@ from charlm.cli.compare_layers import compare_layers
 from charlm.cli.completion import VARIABLE, complete
 from charlm.cli.evaluate import evaluate
 from charlm.cli.fetch import fetch
-from charlm.cli.options import examples
+from charlm.cli.options import examples, name_option
 from charlm.cli.sample import sample
 from charlm.cli.train import train
-from charlm.errors import CharlmError
+from charlm.errors import ArgumentError, CharlmError
 from charlm.system.memory import explain_shortage
 from charlm.system.process import (
     keep_freed_memory,
@@ -67,7 +67,7 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except CharlmError as error:
-        click.echo(f"{error.label}: {error}", err=True)
+        click.echo(f"{error.label}: {_describe(error, arguments)}", err=True)
         return error.exit_status
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped; nothing was lost that was saved before.", err=True)
@@ -78,6 +78,12 @@ def run(arguments: list[str]) -> int:
         if not has_no_reader:
             click.echo(f"Error: {error.filename or 'output'}: {error.strerror or error}.", err=True)
         return 0 if has_no_reader else 1
+
+
+def _describe(error: CharlmError, arguments: list[str]) -> str:
+    """Return the message of an error, which names an option as it is typed."""
+    command = cli.commands.get(arguments[0]) if arguments else None
+    return name_option(error, command) if command and isinstance(error, ArgumentError) else str(error)
 
 
 def _drop_output() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from charlm.cli.completion import complete_key, complete_run
+from charlm.errors import ArgumentError
 
 CONFIG = click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 RUN = click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
@@ -60,6 +61,12 @@ def parse_share(_context: click.Context, _option: click.Parameter, value: str) -
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise click.BadParameter(f"expected I/N with I from 1 to N, as in 2/8; got {value!r}.")
     return int(index), int(count)
+
+
+def name_option(error: ArgumentError, command: click.Command) -> str:
+    """Return the message of an error, with the option of a command in place of the parameter that the option sets."""
+    options = {option.name: max(option.opts, key=len) for option in command.params if isinstance(option, click.Option)}
+    return f"{options.get(error.name, error.name)}: {error.problem}"
 
 
 def warn(message: str) -> None:

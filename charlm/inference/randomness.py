@@ -11,7 +11,7 @@ import torch
 from numpy.random import Generator, Philox
 from torch import Tensor
 
-from charlm.errors import InputError
+from charlm.errors import ArgumentError
 
 MAX_SEED = 2**63 - 1
 
@@ -34,12 +34,12 @@ def draw_uniforms(seed: int, indices: Sequence[int]) -> Iterator[Tensor]:
         indices: of the samples, each at least 0.
 
     Raises:
-        InputError: the seed is out of range.
+        ArgumentError: the seed is out of range.
 
     Source: Salmon et al., SC 2011: Philox, a generator whose key selects one of 2^128 independent streams.
     """
     if not 0 <= seed <= MAX_SEED:
-        raise InputError(f"seed: expected a whole number from 0 to {MAX_SEED}, got {seed}.")
+        raise ArgumentError("seed", f"expected a whole number from 0 to {MAX_SEED}, got {seed}.")
     streams = [Generator(Philox(key=np.array([seed, index], dtype=np.uint64))) for index in indices]
     while True:
         block = np.stack([stream.random(BLOCK_LENGTH) for stream in streams], axis=1)

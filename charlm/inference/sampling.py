@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from charlm.config import SampleConfig
-from charlm.errors import CharlmError, InputError
+from charlm.errors import ArgumentError, CharlmError
 
 DEFAULTS = SampleConfig()
 """The defaults of sampling: of a configuration, of the command line and of Python."""
@@ -27,7 +27,7 @@ class Sampling:
             for all.
 
     Raises:
-        InputError: a value is out of its range.
+        ArgumentError: a value is out of its range.
 
     Source of top_p: Holtzman et al., ICLR 2020.
     """
@@ -38,11 +38,11 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
-            raise InputError(f"temperature: expected a number of at least 0, got {self.temperature}.")
+            raise ArgumentError("temperature", f"expected a number of at least 0, got {self.temperature}.")
         if self.top_k is not None and self.top_k < 1:
-            raise InputError(f"top_k: expected a whole number of at least 1, got {self.top_k}.")
+            raise ArgumentError("top_k", f"expected a whole number of at least 1, got {self.top_k}.")
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise InputError(f"top_p: expected a number above 0 and at most 1, got {self.top_p}.")
+            raise ArgumentError("top_p", f"expected a number above 0 and at most 1, got {self.top_p}.")
 
     def choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         """Choose the next character of each sample by inverting the cumulative distribution; ids (B,) int64.

@@ -38,7 +38,7 @@ def estimate_memory(config: Config, vocabulary_size: int) -> dict[str, int]:
 def _is_bf16(config: Config) -> bool:
     if config.train.precision != "auto":
         return config.train.precision == "bf16"
-    return choose_kernel(config.train.kernel, choose_device(config.train.device)).is_bf16_fast
+    return choose_kernel(config.train.kernel, choose_device(config.train.device, "train.device")).is_bf16_fast
 
 
 def describe_shortage(config: Config, vocabulary_size: int) -> str | None:
@@ -47,7 +47,7 @@ def describe_shortage(config: Config, vocabulary_size: int) -> str | None:
     Raises:
         InputError: the device or the kernel is not available.
     """
-    device = choose_device(config.train.device)
+    device = choose_device(config.train.device, "train.device")
     available = available_memory(device)
     needed = sum(estimate_memory(config, vocabulary_size).values())
     if available is None or needed <= available:

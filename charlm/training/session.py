@@ -64,7 +64,7 @@ class Session:
         self.corpus = corpus
         self.splits = split_ids(corpus.ids, config.data.val_frac, config.data.test_frac)
         self.streams = ParallelStreams(self.splits.train, config.train.batch_size, config.train.seq_length)
-        self.device = choose_device(config.train.device)
+        self.device = choose_device(config.train.device, "train.device")
         self.generator = torch.Generator().manual_seed(config.train.seed)
         sizes, kernel = config.model.model_dump(), config.train.kernel
         model = CharLM(len(corpus.vocabulary), **sizes, kernel=kernel, generator=self.generator)

@@ -478,24 +478,31 @@ def test_damaged_best(charlm: CharlmCommand, run: Path, command: list[str]) -> N
     ("arguments", "message"),
     [
         (["--length", "-1"], "--length: expected a number of at least 0 (0 for an endless stream), got -1"),
-        (["--temperature", "-0.5"], "temperature: expected a number of at least 0, got -0.5"),
-        (["--temperature", "nan"], "temperature: expected a number of at least 0, got nan"),
-        (["--top-k", "0"], "top_k: expected a whole number of at least 1, got 0"),
-        (["--top-p", "1.5"], "top_p: expected a number above 0 and at most 1, got 1.5"),
+        (["--temperature", "-0.5"], "Error: --temperature: expected a number of at least 0, got -0.5"),
+        (["--temperature", "nan"], "Error: --temperature: expected a number of at least 0, got nan"),
+        (["--top-k", "0"], "Error: --top-k: expected a whole number of at least 1, got 0"),
+        (["--top-p", "1.5"], "Error: --top-p: expected a number above 0 and at most 1, got 1.5"),
         (["--num-samples", "0"], "--num-samples: expected a number of at least 1, got 0"),
         (["--num-samples", "2", "--length", "0"], "only one stream can be endless"),
         (["--prompt", "a", "--prompt-file", "b"], "give one of the two"),
         (["--greedy", "--temperature", "1.2"], "--greedy and --temperature: give one of the two"),
         (["--stop", ""], "--stop: expected a text of at least 1 character, got ''"),
         (["--prompt-file", "nowhere.txt"], "--prompt-file nowhere.txt: cannot be read"),
-        (["--device", "cuda:99"], "device cuda:99: not on this machine"),
-        (["--device", "abacus"], "device abacus"),
+        (["--device", "cuda:99"], "Error: --device: cuda:99 is not on this machine"),
+        (["--device", "abacus"], "Error: --device: expected auto, cpu, cuda, cuda:N or mps, got 'abacus'"),
         (["--length", "many"], "--length"),
     ],
 )
 def test_faulty_sample_options(charlm: CharlmCommand, run: Path, arguments: list[str], message: str) -> None:
     """An option of sample that cannot be used is named with its value and its range."""
     assert_mistake(charlm("sample", run, *arguments), message)
+
+
+def test_device_is_named_where_it_was_given(charlm: CharlmCommand, run: Path, config_file: Path) -> None:
+    """A missing device is named by the option of eval, and by the configuration key that --set gives to train."""
+    assert_mistake(charlm("eval", run, "--device", "cuda:99"), "Error: --device: cuda:99 is not on this machine")
+    outcome = charlm("train", config_file, "--out", "new", "--set", "train.device=cuda:99")
+    assert_mistake(outcome, "Error: train.device: cuda:99 is not on this machine")
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from charlm.config import SampleConfig
-from charlm.errors import InputError
+from charlm.errors import ArgumentError
 from charlm.inference.sampling import Sampling
 
 LOGITS = torch.tensor([2.0, -1.0, 0.5, 1.0, -40.0])
@@ -93,7 +93,7 @@ def test_top_p_counts_what_top_k_left() -> None:
 )  # fmt: skip
 def test_values_out_of_range_are_refused(name: str, value: float) -> None:
     """A setting out of its range is named with its value."""
-    with pytest.raises(InputError, match=f"^{name}: expected a .*number .*, got {value}\\.$"):
+    with pytest.raises(ArgumentError, match=f"^{name}: expected a .*number .*, got {value}\\.$"):
         Sampling(**{name: value})  # type: ignore[arg-type]  # the name is one of the fields
 
 

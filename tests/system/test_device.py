@@ -17,5 +17,5 @@ def test_cpu_is_always_available() -> None:
 def test_missing_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing device raises an error that names it and the alternatives."""
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(InputError, match=f"device {name}: not on this machine.*Use auto or cpu"):
+    with pytest.raises(InputError, match=f"^device: {name} is not on this machine.*Use auto or cpu"):
         choose_device(name)
