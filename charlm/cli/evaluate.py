@@ -48,6 +48,8 @@ def evaluate(
         raise InputError("--dynamic and --windowed: give one of the two; the dynamic loss carries the state.")
     if split is not None and text is not None:
         raise InputError("--split and --text: give one of the two; a text given by --text is measured as a whole.")
+    if text == "":
+        raise InputError("--text: expected a file, a directory, a glob, or builtin:NAME, got ''.")
     split = split or "val"
     trained = load(run, device, warn)
     evaluation = trained.evaluate_split(split, windowed) if text is None else trained.evaluate_text(text, windowed)

@@ -91,7 +91,7 @@ def _nothing_found(path: str, root: Path) -> str:
     if known:
         return f"{path}: there is no such corpus yet. Fetch it with: charlm fetch {known}"
     return (
-        f"{path}: there is no such file, directory or glob below {Path.cwd()}. Give data.path a text of your own, use "
+        f"{path}: there is no such file, directory or glob below {Path.cwd()}. Give a text of your own, use "
         "builtin:python-docs, or fetch a public corpus: charlm fetch tinyshakespeare"
     )
 

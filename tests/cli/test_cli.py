@@ -512,6 +512,14 @@ def test_eval_refuses_a_split_beside_a_text(charlm: CharlmCommand, run: Path, co
     assert_mistake(outcome, "--split and --text: give one of the two")
 
 
+def test_eval_names_its_own_option_for_a_text(charlm: CharlmCommand, run: Path) -> None:
+    """An empty --text is refused by its name, and a missing file without a configuration key that eval has not."""
+    assert_mistake(charlm("eval", run, "--text", ""), "Error: --text: expected a file, a directory, a glob")
+    outcome = charlm("eval", run, "--text", "nowhere.txt")
+    assert_mistake(outcome, "Error: nowhere.txt: there is no such file")
+    assert "data.path" not in outcome.err
+
+
 def test_weights_that_are_no_numbers(charlm: CharlmCommand, run: Path) -> None:
     """Sampling from a broken model says so and is a failure, not the user's mistake."""
     checkpoint = load_checkpoint(run / "best.pt")
