@@ -74,7 +74,7 @@ def test_a_missing_or_damaged_part_is_replaced_by_the_other(run: RunDirectory, c
     (run.path / damaged).write_bytes(b"\0{")
     assert load_run_config(run, None, [], resume=True) == config
     (run.path / damaged).unlink()
-    assert load_run_config(run, None, [], resume=True) == config
+    assert load_run_config(run, None, [], resume=True, warn=pytest.fail) == config
 
 
 @pytest.mark.parametrize("content", [None, b"damaged"])
