@@ -70,7 +70,7 @@ def run(arguments: list[str]) -> int:
         click.echo(f"{error.label}: {_describe(error, arguments)}", err=True)
         return error.exit_status
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\nStopped; nothing was lost that was saved before.", err=True)
+        click.echo("\nStopped. Files that were already saved are complete.", err=True)
         return 130
     except OSError as error:
         _drop_output()

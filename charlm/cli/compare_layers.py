@@ -6,7 +6,7 @@ from typing import Literal
 import click
 
 from charlm.cli.options import CONFIG, SET, examples, numbers_from, parse_share
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, InputError
 
 
 @click.command(
@@ -115,7 +115,10 @@ def compare_layers(
         )
         failures = run_comparison(plan, out, jobs, lambda line: click.echo(line, err=True), make_reporter, shard)
     if shard == (1, 1) or report_only:
-        click.echo(write_report(plan, read_comparison(plan, out, failures), out, command), nl=False)
+        arms = read_comparison(plan, out, failures)
+        if report_only and not any(arm.runs for arm in arms):
+            raise InputError(f"{out}: no run of this comparison has finished. Train first, without --report-only.")
+        click.echo(write_report(plan, arms, out, command), nl=False)
         click.echo(f"\nWrote results.json, report.md, curves.png and depth.png to {out}.", err=True)
     if failures:
         raise CharlmError(f"{len(failures)} of {plan.num_runs} runs failed; the same command tries them again.")

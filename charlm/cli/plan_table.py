@@ -18,11 +18,12 @@ def format_plan(plan: Plan) -> str:
         for arm in plan.arms
     ]
     tuning = f"tuned with {plan.num_trials} trials an arm" if plan.num_trials else "not tuned"
+    num_arms = "1 arm" if len(plan.arms) == 1 else f"{len(plan.arms)} arms"
     return "\n".join(
         [
             f"Depths matched by {plan.arms[0].match}: the budget counts {unit}; embedding, LSTM and output are "
             "parameters; MACs are multiply-accumulate operations per character.",
             format_table(titles, rows),
-            f"{len(plan.arms)} arms, seeds {', '.join(map(str, plan.seeds))}, {tuning}.",
+            f"{num_arms}, seeds {', '.join(map(str, plan.seeds))}, {tuning}.",
         ]
     )

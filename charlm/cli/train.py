@@ -55,6 +55,11 @@ def train(
     from charlm.runs.directory import RunDirectory
     from charlm.training import loop
 
+    if config_path is not None and config_path.is_dir():
+        raise InputError(
+            f"{config_path}: this is a directory; CONFIG is a YAML file. "
+            f"To go on with a run: charlm train --out {config_path} --resume"
+        )
     out = out or Path("runs") / (config_path.stem if config_path else "default")
     config = load_run_config(RunDirectory(out), config_path, overrides, resume, warn)
     reporter = make_reporter(out)

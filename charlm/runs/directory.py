@@ -157,10 +157,11 @@ class RunDirectory:
         """
         checkpoint, damaged = load_first_sound([self.best_path, self.last_path, *self._former_paths()])
         if checkpoint is None:
-            raise InputError(
-                f"{self.path}: this directory holds no checkpoint (best.pt or last.pt). "
-                f"Train into it with --out {self.path}."
+            below = sorted(str(path.parent) for path in self.path.glob("*/best.pt"))[:3]
+            remedy = (
+                f"Give a run in it, such as {' or '.join(below)}" if below else f"Train into it with --out {self.path}"
             )
+            raise InputError(f"{self.path}: this directory holds no checkpoint (best.pt or last.pt). {remedy}.")
         return checkpoint, damaged
 
     def set_aside(self, path: Path) -> None:

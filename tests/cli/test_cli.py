@@ -317,6 +317,15 @@ def test_compare_layers(charlm: CharlmCommand, config_file: Path) -> None:
     assert "expected to take" not in again.err
 
 
+def test_report_of_nothing(charlm: CharlmCommand, config_file: Path) -> None:
+    """--report-only without a finished run is refused, and nothing is written."""
+    outcome = charlm("compare-layers", config_file, "--report-only", "--out", "c", "--layers", "1", "--seeds", "1")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "Error: c: no run of this comparison has finished. Train first, without --report-only." in outcome.err
+    assert "\n1 arm, seeds 1" in outcome.err
+    assert list(Path.cwd().iterdir()) == []
+
+
 def test_compare_layers_in_shards(charlm: CharlmCommand, config_file: Path) -> None:
     """A share trains its arms and makes no report."""
     options = ["--layers", "1,2", "--seeds", "1", "--match", "width", "--budget", 9, "--out", "c", "--shard", "2/2"]
@@ -383,6 +392,16 @@ def test_faulty_configuration(charlm: CharlmCommand, tmp_path: Path, yaml: str, 
     (tmp_path / "faulty.yaml").write_text(yaml)
     assert_mistake(charlm("train", tmp_path / "faulty.yaml"), str(tmp_path / "faulty.yaml"), *messages)
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_run_is_no_configuration(charlm: CharlmCommand, run: Path) -> None:
+    """A run directory in the place of CONFIG is answered with the command that goes on with the run."""
+    assert_mistake(charlm("train", run), "this is a directory", f"charlm train --out {run} --resume")
+
+
+def test_a_directory_of_runs_is_no_run(charlm: CharlmCommand, run: Path) -> None:
+    """A directory of runs in the place of RUN is answered with the runs in it."""
+    assert_mistake(charlm("sample", run.parent), "holds no checkpoint", f"Give a run in it, such as {run}.")
 
 
 def test_missing_configuration(charlm: CharlmCommand) -> None:
