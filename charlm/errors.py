@@ -1,19 +1,19 @@
-"""The errors that charlm raises on purpose, each with its exit status and what goes before its message."""
+"""The errors that charlm raises on purpose, each with its exit status and the label printed before its message."""
 
 
 class CharlmError(Exception):
-    """The run failed through no mistake of the user's: the disk is full, the loss is not a number."""
+    """The run failed for a reason other than a user mistake: the disk is full, or the loss is NaN."""
 
     exit_status = 1
     label = "Error"
 
 
 class OutOfMemoryError(CharlmError):
-    """An allocation of memory failed; the message says how much was asked for, if that is known, and what to change."""
+    """A memory allocation failed; the message gives the requested size, if it is known, and what to change."""
 
 
 class InputError(CharlmError):
-    """What the user gave cannot be used; the message says where, what, the value and the remedy."""
+    """The user's input cannot be used; the message gives the place, the problem, the value and the remedy."""
 
     exit_status = 2
 
@@ -33,15 +33,15 @@ class ArgumentError(InputError):
 
 
 class DamagedError(InputError):
-    """What charlm wrote itself is no longer what it wrote."""
+    """A file that charlm wrote is damaged."""
 
 
 class ConfigError(InputError):
-    """A configuration with mistakes.
+    """A configuration contains mistakes.
 
     Args:
         source: where the configuration came from, as the user would name it.
-        problems: one line a mistake, each with its place, value and remedy.
+        problems: one line per mistake, each with its place, value and remedy.
     """
 
     def __init__(self, source: str, problems: list[str]) -> None:
@@ -54,8 +54,8 @@ class StoppedError(CharlmError):
     """A signal ended the run after its state was saved.
 
     Args:
-        message: what was saved and how to go on.
-        signal_number: the signal's number; the exit status is 128 above it.
+        message: what was saved and how to resume.
+        signal_number: the signal's number; the exit status is 128 plus this number.
     """
 
     label = "Stopped"

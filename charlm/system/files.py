@@ -1,4 +1,4 @@
-"""Files and directories that are put in place whole or not at all."""
+"""Atomic writing of files and directories: the final path never contains a partial result."""
 
 import contextlib
 import os
@@ -12,23 +12,24 @@ from pathlib import Path
 
 from charlm.errors import CharlmError
 
-SCRAP_PREFIX = ".unfinished-"
-"""Begins the name of a directory in which something is being created."""
+TEMPORARY_PREFIX = ".unfinished-"
+"""Prefix of the temporary directories in which files are created."""
 
-SCRAP_AGE_S = 24 * 3600
-"""Age at which such a directory is taken for the remains of a killed process; a live one is finished long before."""
+MAX_TEMPORARY_AGE_S = 24 * 3600
+"""Age in seconds above which such a directory is deleted: the process that created it no longer runs."""
 
 
 def write_atomically(path: Path, content: bytes | memoryview, former: Sequence[Path] = ()) -> None:
-    """Replace a file that one process writes by new content that is on the disk before the old is gone.
+    """Replace a file atomically; only one process may write it at a time.
 
-    Whenever the process dies, ``path`` holds the old content or the new, whole; or, with ``former``, for a moment
-    nothing, while the first of those names holds the old.
+    The new content is flushed to the disk before the old file is replaced. If the process dies at any moment, ``path``
+    contains the complete old or the complete new content. With ``former`` there is a short moment in which ``path``
+    does not exist and the first path of ``former`` contains the old content.
 
     Args:
         path: the file.
-        content: what it will hold.
-        former: names under which earlier contents are kept, the newest first; what the last one held is removed.
+        content: its new content.
+        former: paths under which earlier contents are kept, the newest first; the oldest content is deleted.
 
     Raises:
         CharlmError: it cannot be written; the old file is unchanged.
@@ -38,7 +39,7 @@ def write_atomically(path: Path, content: bytes | memoryview, former: Sequence[P
         unfinished.write_bytes(content)
         _put_in_place(unfinished, path, former)
     except OSError as error:
-        with contextlib.suppress(OSError):  # where nothing can be written, nothing can be removed
+        with contextlib.suppress(OSError):  # the deletion may fail for the same reason as the write
             unfinished.unlink()
         raise cannot_write(path, error) from None
 
@@ -47,21 +48,22 @@ def write_atomically(path: Path, content: bytes | memoryview, former: Sequence[P
 def create_atomically(path: Path) -> Iterator[Path]:
     """Create a file, or a directory of files, that several processes may create at the same time.
 
-    It appears under its name, flushed to the disk, when the context ends without an error. Where another process has
-    created it meanwhile, an error does not matter and the other's may stay.
+    When the context ends without an error, the result is flushed to the disk and renamed to ``path``. If another
+    process has created ``path`` in the meantime, errors are ignored and the other result may be kept.
 
     Args:
-        path: the final name; its parent directories are made.
+        path: the final path; its parent directories are created.
 
     Yields:
-        The name under which to create it, in a directory of its own that may hold other files and is removed.
+        The path at which to create it. Its parent is a temporary directory, which may be used for other files and is
+        deleted afterwards.
 
     Raises:
         OSError: it cannot be written, and no other process has created it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_scraps(path.parent)
-    with tempfile.TemporaryDirectory(prefix=SCRAP_PREFIX, dir=path.parent, ignore_cleanup_errors=True) as scratch:
+    _delete_old_temporaries(path.parent)
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=path.parent, ignore_cleanup_errors=True) as scratch:
         unfinished = Path(scratch) / path.name
         try:
             yield unfinished
@@ -72,15 +74,15 @@ def create_atomically(path: Path) -> Iterator[Path]:
 
 
 def cannot_write(path: Path, error: OSError) -> CharlmError:
-    """Return the error that says why a file of a run cannot be written, and what to do."""
+    """Return an error with the reason why a file of a run cannot be written, and the remedy."""
     return CharlmError(
-        f"{path}: cannot be written: {error.strerror or error}. What was saved before is unharmed; "
-        "make room or give another --out, then go on with --resume."
+        f"{path}: cannot be written: {error.strerror or error}. Earlier saves are intact; "
+        "free disk space or give another --out, then continue with --resume."
     )
 
 
 def _put_in_place(unfinished: Path, path: Path, former: Sequence[Path] = ()) -> None:
-    """Flush a file, or a directory of files, to the disk and rename it; with ``former``, keep what was there."""
+    """Flush a file, or a directory of files, to the disk and rename it; with ``former``, keep earlier contents."""
     for file in unfinished.iterdir() if unfinished.is_dir() else [unfinished]:
         with file.open("rb+") as stream:
             os.fsync(stream.fileno())
@@ -94,7 +96,7 @@ def _put_in_place(unfinished: Path, path: Path, former: Sequence[Path] = ()) -> 
 
 
 def _sync_directory(directory: Path) -> None:
-    if os.name == "posix":  # other systems cannot open a directory
+    if os.name == "posix":  # Windows cannot open a directory
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -102,8 +104,8 @@ def _sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
-def _remove_scraps(directory: Path) -> None:
-    for scrap in directory.glob(f"{SCRAP_PREFIX}*"):
-        with contextlib.suppress(OSError):  # another process may be removing it too
-            if time.time() - scrap.stat().st_mtime > SCRAP_AGE_S:
-                shutil.rmtree(scrap, ignore_errors=True)
+def _delete_old_temporaries(directory: Path) -> None:
+    for temporary in directory.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another process may delete it at the same time
+            if time.time() - temporary.stat().st_mtime > MAX_TEMPORARY_AGE_S:
+                shutil.rmtree(temporary, ignore_errors=True)

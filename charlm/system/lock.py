@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that the operating system releases when its holder dies."""
+"""A file lock that allows one writer at a time; the operating system releases it when the process ends."""
 
 import contextlib
 import os
@@ -12,36 +12,36 @@ from charlm.errors import CharlmError, InputError
 from charlm.system.files import write_atomically
 
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
-"""Refuses a symbolic link, which could lead to any file; Windows has no such flag."""
+"""Flag that rejects symbolic links, which could point to any file; Windows has no such flag."""
 
 
 @contextmanager
 def hold(path: Path) -> Iterator[bool]:
-    """Hold the lock on a file within the context; the file is made where it is not there, and stays.
+    """Hold the lock on a file within the context; the file is created if it does not exist, and is not deleted.
 
-    The number of this process is written to a file beside it, for the message to others.
+    The ID of this process is written to a second file, for the error message of other processes.
 
     Yields:
-        Whether the lock is held: False on a file system that has no locks.
+        Whether the lock is held; False on a file system that does not support locks.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds the lock.
         OSError: the file cannot be opened.
     """
     with _try_to_lock(path, os.O_RDWR | os.O_CREAT) as is_held:
         if is_held:
-            with contextlib.suppress(CharlmError):  # on a full disk the message names no process
+            with contextlib.suppress(CharlmError):  # on a full disk the message does not give the process ID
                 write_atomically(_holder_path(path), f"{os.getpid()}\n".encode())
         yield is_held
 
 
 def refuse_holder(path: Path) -> None:
-    """Make sure that no process holds the lock on a file now, and write nothing.
+    """Raise an error if another process holds the lock on a file; nothing is written.
 
     Raises:
-        InputError: one does.
+        InputError: another process holds the lock.
     """
-    with contextlib.suppress(OSError), _try_to_lock(path, os.O_RDONLY):  # OSError: there is no such file
+    with contextlib.suppress(OSError), _try_to_lock(path, os.O_RDONLY):  # OSError: the file does not exist
         pass
 
 
@@ -51,26 +51,27 @@ def _try_to_lock(path: Path, flags: int) -> Iterator[bool]:
     try:
         try:
             is_free = is_held = lock_descriptor(descriptor, blocking=False)
-        except OSError:  # the file system has no locks
+        except OSError:  # the file system does not support locks
             is_free, is_held = True, False
         if not is_free:
             raise InputError(
-                f"{path.parent}: process {_read_holder(path)} trains into this directory. "
+                f"{path.parent}: {_read_holder(path)} is training in this directory. "
                 "Wait until it has ended, or give another directory with --out."
             )
         yield is_held
         if is_held:
-            unlock_descriptor(descriptor)  # on Windows, closing the file releases the lock only some time later
+            unlock_descriptor(descriptor)  # on Windows, closing the file releases the lock with a delay
     finally:
         os.close(descriptor)
 
 
 def _holder_path(path: Path) -> Path:
-    """Return the file with the holder's number; on Windows a locked file itself cannot be read by others."""
+    """Return the path of the file with the holder's process ID; on Windows others cannot read a locked file."""
     return path.with_name(f"{path.name}.pid")
 
 
 def _read_holder(path: Path) -> str:
     with contextlib.suppress(OSError):
-        return _holder_path(path).read_text("ascii", "replace")[:20].strip() or "of an unknown number"
-    return "of an unknown number"
+        if process_id := _holder_path(path).read_text("ascii", "replace")[:20].strip():
+            return f"process {process_id}"
+    return "another process"

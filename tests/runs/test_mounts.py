@@ -88,7 +88,7 @@ def test_disk_that_fills_up(config: Config, tmp_path: Path) -> None:
     first, second = done.stderr.split("status 1\n")
     assert "Error: " in first
     assert "last.pt: cannot be written: No space left on device" in first
-    assert "make room or give another --out, then go on with --resume" in first
+    assert "free disk space or give another --out, then continue with --resume" in first
     assert "resuming after step 14" in second
     assert second.endswith("status 0\n")
     assert "Traceback" not in done.stderr

@@ -217,7 +217,7 @@ def test_second_process_is_refused(config: Config, tmp_path: Path) -> None:
         def advance(self, step: int, num_chars: int) -> None:
             if step == 9:
                 before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
-                with pytest.raises(InputError, match=f"process {os.getpid()} trains into this directory"):
+                with pytest.raises(InputError, match=f"process {os.getpid()} is training in this directory"):
                     train(config, tmp_path / "run", resume=True)
                 assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
 

@@ -1,4 +1,4 @@
-"""Where the cache lies."""
+"""The location of the cache."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from charlm.system.cache import cache_directory
 
 
 def test_variable_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CHARLM_CACHE_DIR is taken as it is."""
+    """CHARLM_CACHE_DIR is used unchanged."""
     monkeypatch.setenv("CHARLM_CACHE_DIR", "/some/where")
     assert cache_directory() == Path("/some/where")
 
@@ -28,7 +28,7 @@ def test_variable_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_place_of_the_platform(variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise it lies where the platform keeps caches."""
+    """Without CHARLM_CACHE_DIR the cache is in the platform's user cache directory."""
     for name in ("CHARLM_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -38,7 +38,7 @@ def test_place_of_the_platform(variables: dict[str, str], expected: str, monkeyp
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give this process a user whom the system does not know; return the place of the temporary files."""
+    """Simulate a user without a home directory; return the directory for temporary files."""
 
     def fail(user: int) -> None:
         raise KeyError(user)
@@ -51,7 +51,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_user_without_a_home(temporary: Path) -> None:
-    """A user without a home directory has a private folder among the temporary files, the same every time."""
+    """For a user without a home directory the cache is a private temporary directory, the same in every call."""
     directory = cache_directory()
     assert directory == temporary / f"charlm-{os.getuid()}"
     assert directory.stat().st_mode & 0o777 == 0o700
@@ -59,27 +59,27 @@ def test_user_without_a_home(temporary: Path) -> None:
 
 
 def open_to_others(directory: Path) -> None:
-    """Make a folder that every user can write to."""
+    """Create a directory that every user can write to."""
     directory.mkdir()
     directory.chmod(0o777)
 
 
 def link_elsewhere(directory: Path) -> None:
-    """Make a symbolic link to another folder."""
+    """Create a symbolic link to another directory."""
     (directory.parent / "other").mkdir()
     directory.symlink_to(directory.parent / "other")
 
 
 @pytest.mark.parametrize("make", [open_to_others, link_elsewhere, Path.touch], ids=["open", "link", "file"])
 def test_folder_of_others_is_refused(temporary: Path, make: Callable[[Path], None]) -> None:
-    """A temporary folder into which another user could put a library is refused, and the message says what to do."""
+    """A temporary directory that other users can write to is refused, and the message gives the remedy."""
     make(temporary / f"charlm-{os.getuid()}")
-    with pytest.raises(CharlmError, match=r"cannot be the cache: .*CHARLM_CACHE_DIR"):
+    with pytest.raises(CharlmError, match=r"cannot be used as the cache: .*CHARLM_CACHE_DIR"):
         cache_directory()
 
 
 def test_folder_of_another_user_is_refused(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder must be this user's own."""
+    """A directory that belongs to another user is refused."""
     user = os.getuid()
     (temporary / f"charlm-{user + 1}").mkdir(mode=0o700)
     monkeypatch.setattr(os, "getuid", lambda: user + 1)

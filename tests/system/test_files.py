@@ -1,4 +1,4 @@
-"""Files are replaced whole or not at all, whatever fails and wherever the process dies."""
+"""Atomic writing of files, also when a system call fails or the process dies."""
 
 import errno
 import os
@@ -11,21 +11,21 @@ import pytest
 from disk_calls import record_flushes
 
 from charlm.errors import CharlmError
-from charlm.system.files import SCRAP_AGE_S, SCRAP_PREFIX, create_atomically, write_atomically
+from charlm.system.files import MAX_TEMPORARY_AGE_S, TEMPORARY_PREFIX, create_atomically, write_atomically
 
 SYSTEM_CALLS = [(Path, "open"), (os, "fsync"), (Path, "replace"), (os, "open")]
-"""What writing a file does, in its order; the last opens the directory to flush it."""
+"""The system calls that write a file, in order; the last one opens the directory to flush it."""
 
 LIMIT_BYTES = 1 << 16
 
 
 class ProcessDied(BaseException):
-    """Stands for the death of the process: nothing handles it."""
+    """Simulates the death of the process; no code catches it."""
 
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """Let no file grow beyond the limit, as a full disk would not."""
+    """Limit the size of files, as a full disk does."""
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, former[1]))
     yield
@@ -33,7 +33,7 @@ def small_files() -> Iterator[None]:
 
 
 def fail_at(call: tuple[Any, str], error: BaseException, patch: pytest.MonkeyPatch) -> None:
-    """Let one system call raise."""
+    """Make one system call raise an error."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise error
@@ -44,12 +44,12 @@ def fail_at(call: tuple[Any, str], error: BaseException, patch: pytest.MonkeyPat
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.EACCES])
 @pytest.mark.parametrize("call", SYSTEM_CALLS, ids=lambda call: call[1])
 def test_failure_is_told_and_leaves_a_whole_file(tmp_path: Path, call: Any, number: int) -> None:
-    """Whichever step fails for whatever reason, the file is whole, and the error says the reason and the remedy."""
+    """If any step fails, the file is complete and the error gives the reason and the remedy."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with pytest.MonkeyPatch.context() as patch:
         fail_at(call, OSError(number, os.strerror(number)), patch)
-        with pytest.raises(CharlmError, match=f"{os.strerror(number)}.*unharmed.*--resume") as caught:
+        with pytest.raises(CharlmError, match=f"{os.strerror(number)}.*intact.*--resume") as caught:
             write_atomically(path, b"new")
     assert caught.value.exit_status == 1
     assert path.read_bytes() == (b"new" if call == (os, "open") else b"old")
@@ -58,7 +58,7 @@ def test_failure_is_told_and_leaves_a_whole_file(tmp_path: Path, call: Any, numb
 
 @pytest.mark.parametrize("call", SYSTEM_CALLS, ids=lambda call: call[1])
 def test_death_leaves_a_whole_file(tmp_path: Path, call: Any) -> None:
-    """A process that dies before any step leaves the old file or the new one, and the next write succeeds."""
+    """A process that dies before any of the steps leaves the old or the new file, and the next write succeeds."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with pytest.MonkeyPatch.context() as patch:
@@ -75,7 +75,7 @@ def test_death_leaves_a_whole_file(tmp_path: Path, call: Any) -> None:
 def test_death_between_renames_leaves_a_whole_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
 ) -> None:
-    """While earlier contents move on, the newest is always whole under one of the names."""
+    """While earlier contents are renamed, the newest one is always complete under one of the paths."""
     names = [tmp_path / name for name in ("last", "last-1", "last-2")]
     for content in (b"1", b"2", b"3"):
         write_atomically(names[0], content, names[1:])
@@ -93,7 +93,7 @@ def test_death_between_renames_leaves_a_whole_save(
 
 
 def test_former_contents_are_kept_in_order(tmp_path: Path) -> None:
-    """The contents before stand under the names given, the newest first, and no more of them."""
+    """Earlier contents are kept under the given paths, the newest first, and older ones are deleted."""
     names = [tmp_path / name for name in ("last", "last-1", "last-2")]
     for content in (b"1", b"2", b"3", b"4"):
         write_atomically(names[0], content, names[1:])
@@ -103,7 +103,7 @@ def test_former_contents_are_kept_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_files")
 def test_file_too_large_for_the_disk(tmp_path: Path) -> None:
-    """Content that the system refuses midway leaves the old file."""
+    """If the system rejects a write in the middle of the content, the old file is kept."""
     write_atomically(tmp_path / "file", b"old")
     with pytest.raises(CharlmError, match="File too large"):
         write_atomically(tmp_path / "file", b"x" * (LIMIT_BYTES + 1))
@@ -112,8 +112,8 @@ def test_file_too_large_for_the_disk(tmp_path: Path) -> None:
 
 
 def make_file(path: Path) -> None:
-    """Create a file, and another that serves to create it."""
-    (path.parent / "object.o").write_bytes(b"scrap")
+    """Create a file, and a second one that is needed only to create it."""
+    (path.parent / "object.o").write_bytes(b"temporary")
     path.write_bytes(b"new")
 
 
@@ -134,7 +134,7 @@ def read_tree(path: Path) -> dict[str, bytes]:
 
 @makers
 def test_creation_is_flushed_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
-    """All that is created is on the disk before the rename, its parent directory after it, and nothing else is left."""
+    """All files are flushed before the rename, the parent directory after it, and no temporary files are left."""
     path = tmp_path / "parent" / "name"
     renamed = record_flushes(monkeypatch)
     with create_atomically(path) as unfinished:
@@ -150,7 +150,7 @@ def test_creation_is_flushed_before_it_has_its_name(tmp_path: Path, monkeypatch:
 @makers
 @pytest.mark.parametrize("call", SYSTEM_CALLS[1:3], ids=lambda call: call[1])
 def test_failed_creation_leaves_nothing(tmp_path: Path, call: Any, make: Any) -> None:
-    """What cannot be flushed or renamed does not appear, and the error reaches the caller."""
+    """If the flush or the rename fails, nothing is created and the error reaches the caller."""
     with pytest.MonkeyPatch.context() as patch:
         fail_at(call, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), patch)
         with pytest.raises(OSError, match="No space left"), create_atomically(tmp_path / "name") as unfinished:
@@ -160,7 +160,7 @@ def test_failed_creation_leaves_nothing(tmp_path: Path, call: Any, make: Any) ->
 
 @pytest.mark.parametrize("error", [ProcessDied(), KeyboardInterrupt(), OSError(errno.ENOSPC, "full"), CharlmError("x")])
 def test_interrupted_creation_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
-    """What is not finished does not appear, and nothing of it stays."""
+    """If the context ends with an error, nothing is created and no temporary files are left."""
     with pytest.raises(type(error)), create_atomically(tmp_path / "name") as unfinished:
         make_directory(unfinished)
         raise error
@@ -170,7 +170,7 @@ def test_interrupted_creation_leaves_nothing(tmp_path: Path, error: BaseExceptio
 @makers
 @pytest.mark.parametrize("is_failing", [False, True])
 def test_another_process_may_create_it_first(tmp_path: Path, make: Any, is_failing: bool) -> None:
-    """Where two create the same at once, neither fails, even if one runs out of disk, and one result stays."""
+    """If two processes create the same path, neither fails, even if one fills the disk, and one result is kept."""
     path = tmp_path / "name"
     with create_atomically(path) as unfinished:
         make(unfinished)
@@ -181,13 +181,13 @@ def test_another_process_may_create_it_first(tmp_path: Path, make: Any, is_faili
     assert set(read_tree(tmp_path)) == ({"name"} if make is make_file else {"name/a", "name/b"})
 
 
-@pytest.mark.parametrize(("age_s", "is_left"), [(10, True), (SCRAP_AGE_S + 60, False)])
+@pytest.mark.parametrize(("age_s", "is_left"), [(10, True), (MAX_TEMPORARY_AGE_S + 60, False)])
 def test_scraps_of_killed_processes_are_removed(tmp_path: Path, age_s: float, is_left: bool) -> None:
-    """What a killed process left goes after a day, and what may be of a live one stays."""
-    scrap = tmp_path / f"{SCRAP_PREFIX}abc"
-    make_directory(scrap)
-    then_s = scrap.stat().st_mtime - age_s
-    os.utime(scrap, (then_s, then_s))
+    """Temporary files of killed processes are deleted after a day; newer ones are kept."""
+    temporary = tmp_path / f"{TEMPORARY_PREFIX}abc"
+    make_directory(temporary)
+    then_s = temporary.stat().st_mtime - age_s
+    os.utime(temporary, (then_s, then_s))
     with create_atomically(tmp_path / "name") as unfinished:
         make_file(unfinished)
-    assert scrap.exists() is is_left
+    assert temporary.exists() is is_left

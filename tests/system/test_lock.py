@@ -1,4 +1,4 @@
-"""One writer at a time."""
+"""The lock that allows one writer at a time."""
 
 import os
 import subprocess
@@ -20,12 +20,12 @@ with hold(pathlib.Path(sys.argv[1])):
 
 
 def test_second_holder_is_refused_while_the_first_lives(tmp_path: Path) -> None:
-    """The lock is refused with the holder's number, and free again once the holder was killed."""
+    """The error contains the holder's process ID, and the lock is free after the holder is killed."""
     path = tmp_path / ".lock"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], **pipes) as process:  # type: ignore[call-overload]
         assert process.stdout.readline() == b"1\n"
-        with pytest.raises(InputError, match=f"process {process.pid} trains.*--out") as caught, hold(path):
+        with pytest.raises(InputError, match=f"process {process.pid} is training.*--out") as caught, hold(path):
             pass
         process.kill()
     assert caught.value.exit_status == 2
@@ -34,7 +34,7 @@ def test_second_holder_is_refused_while_the_first_lives(tmp_path: Path) -> None:
 
 
 def test_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are no locks, that is said instead of refused."""
+    """On a file system without locks, hold yields False instead of raising an error."""
 
     def fail(*_: object) -> None:
         raise OSError(95, "Operation not supported")
@@ -45,19 +45,19 @@ def test_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def snapshot(directory: Path) -> dict[str, tuple[bytes, int]]:
-    """Return the content and the time of change of every file."""
+    """Return the content and the modification time of every file."""
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.iterdir()}
 
 
 def test_refusal_and_its_check_write_nothing(tmp_path: Path) -> None:
-    """Neither asking whether the lock is held, nor being refused, changes a file or makes one."""
+    """Checking the lock and failing to acquire it neither change nor create a file."""
     path = tmp_path / ".lock"
     refuse_holder(path)
     assert snapshot(tmp_path) == {}
     with hold(path):
         held = snapshot(tmp_path)
         for attempt in (refuse_holder, lambda path: hold(path).__enter__()):
-            with pytest.raises(InputError, match=f"process {os.getpid()} trains"):
+            with pytest.raises(InputError, match=f"process {os.getpid()} is training"):
                 attempt(path)
         assert snapshot(tmp_path) == held
     path.write_text("from an older version\n")
@@ -67,15 +67,15 @@ def test_refusal_and_its_check_write_nothing(tmp_path: Path) -> None:
 
 
 def test_holder_without_a_number(tmp_path: Path) -> None:
-    """A lock whose holder could not write its number is refused nevertheless."""
+    """A held lock is refused even if the holder could not write its process ID."""
     with hold(tmp_path / ".lock"):
         (tmp_path / ".lock.pid").unlink()
-        with pytest.raises(InputError, match="process of an unknown number trains"):
+        with pytest.raises(InputError, match="another process is training"):
             refuse_holder(tmp_path / ".lock")
 
 
 def test_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
-    """A symbolic link makes no file elsewhere."""
+    """If the lock file is a symbolic link, no file is created at its target."""
     (tmp_path / ".lock").symlink_to(tmp_path / "victim")
     with pytest.raises(OSError, match=r"symbolic links.*\.lock"), hold(tmp_path / ".lock"):
         pass
@@ -83,7 +83,7 @@ def test_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
 
 
 def test_link_in_place_of_the_number_is_replaced(tmp_path: Path) -> None:
-    """The file that a symbolic link leads to is not overwritten."""
+    """The target of a symbolic link is not overwritten."""
     (tmp_path / "victim").write_bytes(b"mine")
     (tmp_path / ".lock.pid").symlink_to(tmp_path / "victim")
     with hold(tmp_path / ".lock"):

@@ -1,4 +1,4 @@
-"""Main memory: how much is available, and what a failed allocation becomes."""
+"""Main memory: how much is available, and the errors for failed allocations."""
 
 import os
 import re
@@ -16,7 +16,7 @@ MEMINFO = "MemTotal:  900 kB\nMemFree:   100 kB\nMemAvailable:    500 kB\nSwapFr
 
 
 def write_system(root: Path, membership: str, limits: dict[str, str]) -> None:
-    """Write what a Linux system says of its memory and of a process's control group."""
+    """Write the files in which Linux reports its memory and the control group of a process."""
     (root / "proc" / "self").mkdir(parents=True)
     (root / "proc" / "meminfo").write_text(MEMINFO)
     (root / "proc" / "self" / "cgroup").write_text(membership)
@@ -39,20 +39,20 @@ def write_system(root: Path, membership: str, limits: dict[str, str]) -> None:
     ],
 )
 def test_available_memory(tmp_path: Path, membership: str, limits: dict[str, str], expected: int) -> None:
-    """Free memory and swap space are available, at most the limit of any control group above."""
+    """Available are free memory and swap space, up to the lowest limit of the control groups."""
     write_system(tmp_path, membership, limits)
     assert available_bytes(tmp_path) == expected
 
 
 def test_available_memory_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Linux's files it is the machine's memory, and where that is not told either it is unknown."""
+    """Without Linux's files the result is the machine's total memory, or None if that is unknown too."""
     assert available_bytes(tmp_path) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     monkeypatch.setattr(os, "sysconf_names", {})
     assert available_bytes(tmp_path) is None
 
 
 def test_this_machine_has_memory() -> None:
-    """The machine of the tests says how much is available, at least a few MiB."""
+    """On the machine that runs the tests at least a few MiB are available."""
     available = available_bytes()
     assert available is not None
     assert available > 2**22
@@ -86,7 +86,7 @@ FAILURES = {
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_failed_allocation_says_what_to_change(name: str) -> None:
-    """Whoever could not allocate, the error names what was asked for, where it is known, and what to lower."""
+    """For every kind of failed allocation the error gives the requested size, if known, and the settings to lower."""
     allocate, requested = FAILURES[name]
     what = "an allocation failed" if requested is None else f"an allocation of {re.escape(requested)} failed"
     message = rf"^out of memory: {what}\. .*lower .*hidden_size.*batch_size"
@@ -106,7 +106,7 @@ def test_a_failed_allocation_says_what_to_change(name: str) -> None:
     ],
 )
 def test_other_errors_pass(error: Exception) -> None:
-    """An error that is no failed allocation, or that was explained already, stays what it is."""
+    """An error that is not a failed allocation, or that was converted before, is unchanged."""
     with pytest.raises(type(error)) as raised, explain_shortage():
         raise error
     assert raised.value is error

@@ -1,4 +1,4 @@
-"""The version: one number, whoever asks."""
+"""The version is the same everywhere."""
 
 from importlib import metadata
 
