@@ -49,7 +49,7 @@ class CharLM(nn.Module):
 
     @torch.no_grad()
     def start_from_frequencies(self, counts: Tensor) -> None:
-        """Set the output bias so that a model that knows nothing else predicts each symbol by its frequency.
+        """Set the output bias so that with a zero projection the model predicts each symbol with its frequency.
 
         Args:
             counts: how often each symbol occurs in the training part, (V,); a symbol that does not occur counts as 1.

@@ -1,4 +1,4 @@
-"""Running a comparison: the trials of every arm, then its runs; what is finished is never trained again."""
+"""Run a comparison: the trials of every arm, then its runs. Finished runs are not trained again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from charlm.comparison.workers import Announce, MakeReporter, Task, run_tasks, s
 
 @dataclass(frozen=True)
 class ArmOutcome:
-    """What came of one arm.
+    """The results of one arm.
 
     Attributes:
         arm: its depth and width.
-        trials: what each candidate reached, or None where its trial has not finished; in the order of the candidates.
-        chosen: the best candidate; None where no trial has finished.
+        trials: the result of each candidate, in order; None if its trial has not finished.
+        chosen: the best candidate; None if no trial has finished.
         runs: the runs that finished, by seed.
-        failures: of runs and trials that did not finish, by directory: why.
+        failures: the reason why a run or trial did not finish, by directory.
     """
 
     arm: Arm
@@ -39,20 +39,20 @@ def run_comparison(
     make_reporter: MakeReporter = silence,
     share: tuple[int, int] = (1, 1),
 ) -> dict[Path, str]:
-    """Store the plan, train all that is not yet trained, and return the reasons of the runs that failed.
+    """Store the plan, train the runs that are not finished, and return the reason of each failure.
 
     Args:
         plan: what to train.
         directory: where the plan and the run directories go.
         num_jobs: how many runs at a time.
-        announce: is called with one line for each run that ends.
+        announce: called with one line for each run that ends.
         make_reporter: makes the reporter of a run, given its directory and its name; a function of a module, since it
             is called in another process.
         share: index and number of shares of the arms, of which only one is trained.
 
     Raises:
         InputError: the directory holds runs of another plan.
-        StoppedError: a signal came; everything is saved.
+        StoppedError: the process received a signal; all states were saved.
     """
     store_plan(plan, directory)
     plan = plan.take_share(*share)
@@ -81,7 +81,7 @@ def _train(
 
 
 def _choose(plan: Plan, arm: Arm, directory: Path) -> Candidate | None:
-    """Return the candidate whose trial had the lowest validation loss; the configured one where nothing is tuned."""
+    """Return the candidate whose trial had the lowest validation loss; without tuning, the configured one."""
     if not plan.num_trials:
         return plan.candidates[0]
     outcomes = [read_outcome(directory / run.name) for run in plan.trials(arm)]
@@ -94,12 +94,12 @@ def _choose(plan: Plan, arm: Arm, directory: Path) -> Candidate | None:
 
 
 def read_comparison(plan: Plan, directory: Path, failures: dict[Path, str]) -> list[ArmOutcome]:
-    """Return what came of each arm so far, by what lies in the run directories.
+    """Return the results of each arm so far, read from the run directories.
 
     Args:
         plan: what was to be trained.
         directory: where the run directories are.
-        failures: why runs failed, as ``run_comparison`` told; others that are not finished are said to be that.
+        failures: why runs failed, from ``run_comparison``; others are reported as not finished.
     """
     return [_read_arm(plan, arm, directory, failures) for arm in plan.arms]
 

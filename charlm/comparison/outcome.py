@@ -1,4 +1,4 @@
-"""What one run of a comparison reached: outcome.json in its directory, written once all of it is there."""
+"""The result of one run of a comparison: outcome.json in its directory, written when the run has finished."""
 
 import statistics
 from pathlib import Path
@@ -16,7 +16,7 @@ FILE_NAME = "outcome.json"
 
 
 class Finding(BaseModel):
-    """A part of what a comparison found."""
+    """A part of the results of a comparison."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,31 +33,31 @@ class Outcome(Finding):
     """One finished run."""
 
     directory: str = Field(description="Name of the run directory.")
-    seed: int = Field(description="Of the initial weights and of dropout.")
+    seed: int = Field(description="Seed of the initial weights and of dropout.")
     val_loss_nats: float = Field(description="Lowest validation loss, nats per character.")
     test_loss_nats: float | None = Field(
         description="Loss of the test part on the weights with the lowest validation loss, measured once at the end; "
-        "null where there is no test part, and in trials."
+        "null without a test part, and in trials."
     )
     best_step: int = Field(description="Step at which the validation loss was lowest.")
     num_chars: int = Field(description="Characters trained on, repetitions counted.")
-    elapsed_s: float = Field(description="Seconds that the run took, validations included, interruptions left out.")
-    chars_per_s: float = Field(description="Median speed of training, validations left out.")
+    elapsed_s: float = Field(description="Duration of the run in seconds, with validations, without interruptions.")
+    chars_per_s: float = Field(description="Median training speed, without validations.")
     baselines_bits: dict[str, float] = Field(description="Bits per character of simple predictors on the val part.")
     curve: Curve
 
 
 def train_to_outcome(config: Config, directory: Path, has_test: bool, reporter: Reporter) -> Outcome:
-    """Train a run, or go on with it, and write down what it reached.
+    """Train or resume a run, and write its outcome.
 
     Args:
         config: of the run.
         directory: the run directory.
         has_test: whether to measure the test part too.
-        reporter: is told of every event.
+        reporter: receives every event.
 
     Raises:
-        StoppedError: a signal came; the state was saved.
+        StoppedError: the process received a signal; the state was saved.
         CharlmError: the run failed.
     """
     result = train(config, directory, resume=True, reporter=reporter)
@@ -89,7 +89,7 @@ def _trace(rows: list[Row], chars_per_step: int) -> Curve:
 
 
 def read_outcome(directory: Path) -> Outcome | None:
-    """Return what a run reached, or None where it has not finished or its outcome is damaged."""
+    """Return the outcome of a run, or None if it has not finished or its outcome is damaged."""
     try:
         return Outcome.model_validate_json((directory / FILE_NAME).read_bytes())
     except (OSError, ValidationError):

@@ -1,4 +1,4 @@
-"""A comparison before it runs: its arms, its trials, its runs, and how long they will take."""
+"""The plan of a comparison: its arms, trials and runs, and their expected duration."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from charlm.training.estimates import refuse_shortage
 from charlm.training.session import Session
 
 TUNING_DIRECTORY = "tuning"
-"""Where the trials are, below the directory of a comparison."""
+"""The directory of the trials, inside the directory of a comparison."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Run:
     """One training of an arm, an ordinary run directory.
 
     Attributes:
-        name: of its directory, below that of the comparison; within a plan, no other configuration has it.
+        name: the path of its directory inside that of the comparison; unique for each configuration of a plan.
         arm: the depth and width.
-        config: of this run alone.
+        config: the configuration of this run.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared, and how.
+    """The runs of a comparison.
 
     Attributes:
-        config: what all runs share; depth, width and seed are each run's own, and what is tuned.
-        corpus_digest: of the text.
+        config: the common configuration; depth, width, seed and the tuned values differ between runs.
+        corpus_digest: the digest of the text.
         arms: the depths at each budget.
         seeds: one run of every arm each; equal seeds read the same text in the same order.
         num_trials: candidates of the learning rate and the dropout tried for each arm; 0 for no tuning.
@@ -54,7 +54,7 @@ class Plan:
     num_trials: int
 
     def take_share(self, index: int, count: int) -> "Plan":
-        """Return the plan of one of several shares of the arms, which are dealt out in turn.
+        """Return the plan of one of several shares of the arms, assigned in turn.
 
         Args:
             index: of the share, 1 to count.
@@ -64,11 +64,11 @@ class Plan:
 
     @property
     def candidates(self) -> list[Candidate]:
-        """What each arm chooses from by its trials; with no tuning, the configured values alone."""
+        """The candidates that each arm is tuned with; without tuning, only the configured values."""
         return draw_candidates(self.config, max(1, self.num_trials))
 
     def trials(self, arm: Arm) -> list[Run]:
-        """Return the trainings that tune an arm, one for each candidate; none where nothing is tuned."""
+        """Return the trainings that tune an arm, one for each candidate; none without tuning."""
         seed = tuning_seed(self.seeds)
         return [
             self._run(f"{TUNING_DIRECTORY}/{_name_size(arm)}{self._name_trial(candidate)}", arm, candidate, seed)
@@ -76,7 +76,7 @@ class Plan:
         ]
 
     def runs(self, arm: Arm, candidate: Candidate) -> list[Run]:
-        """Return the trainings of an arm that count, one for each seed."""
+        """Return the runs of an arm that are compared, one for each seed."""
         return [
             self._run(f"{_name_size(arm)}-seed-{seed}{self._name_trial(candidate)}", arm, candidate, seed)
             for seed in self.seeds
@@ -84,7 +84,7 @@ class Plan:
 
     @property
     def run_names(self) -> list[str]:
-        """The name of every run that there can be, whichever candidates are chosen."""
+        """The name of every possible run, for any choice of candidates."""
         possible = [
             *(run for arm in self.arms for run in self.trials(arm)),
             *(run for arm in self.arms for candidate in self.candidates for run in self.runs(arm, candidate)),
@@ -92,7 +92,7 @@ class Plan:
         return [run.name for run in possible]
 
     def _name_trial(self, candidate: Candidate) -> str:
-        """Return the ending of a name that tells a candidate from the others; empty where nothing is tuned."""
+        """Return the suffix of a name that identifies a candidate; empty without tuning."""
         return f"-trial-{self.candidates.index(candidate) + 1:02}" if self.num_trials else ""
 
     def _run(self, name: str, arm: Arm, candidate: Candidate, seed: int) -> Run:
@@ -101,12 +101,12 @@ class Plan:
 
     @property
     def has_test(self) -> bool:
-        """Whether the runs that count measure a test part."""
+        """Whether the compared runs measure a test part."""
         return self.config.data.test_frac > 0
 
     @property
     def num_runs(self) -> int:
-        """How many trainings there are, those of the trials among them."""
+        """The number of runs, trials included."""
         return len(self.arms) * (len(self.seeds) + self.num_trials)
 
 
@@ -126,11 +126,11 @@ def plan_comparison(
     """Find the arms.
 
     Args:
-        config: what all runs share.
+        config: the common configuration.
         depths: numbers of layers.
         seeds: one run of every arm each.
-        match: what all arms have the same of.
-        budgets: how much of it, each a comparison of its own; none for as much as the configured model has.
+        match: the quantity that is equal in all arms.
+        budgets: amounts of it, each a separate comparison; if empty, the amount of the configured model.
         num_trials: candidates to tune each arm with; 0 for none.
         progress: shows how much of the corpus has been read.
 
@@ -144,7 +144,7 @@ def plan_comparison(
     arms = plan_arms(depths, match, budgets or [configured.size], vocabulary_size, model.embed_size)
     check_prompt(config, corpus.vocabulary)
     refuse_shortage(config, vocabulary_size)
-    Session(config, corpus)  # a corpus or a device that no run could use is known before any begins
+    Session(config, corpus)  # an unusable corpus or device is reported before any run starts
     plan = Plan(config, corpus.digest, arms, list(seeds), num_trials)
     try:
         for arm in arms:
@@ -158,11 +158,11 @@ def plan_comparison(
 
 
 def expect_duration(plan: Plan, num_jobs: int) -> float:
-    """Return the seconds that all trainings will take, by a few steps of each arm; validations are left out.
+    """Return the expected seconds of all runs, from a few steps of each arm, without validations.
 
     Args:
         plan: what is to be trained.
-        num_jobs: how many are trained side by side.
+        num_jobs: how many are trained in parallel.
     """
     corpus = load_corpus(plan.config.data.path, plan.config.data.level)
     with _num_threads(threads_of_job(num_jobs)):
@@ -177,7 +177,7 @@ def _expect_duration(config: Config, corpus: Corpus) -> float:
 
 @contextmanager
 def _num_threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads within the context."""
+    """Set the number of threads of torch within the context."""
     former = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -187,5 +187,5 @@ def _num_threads(number: int) -> Iterator[None]:
 
 
 def threads_of_job(num_jobs: int) -> int:
-    """Return how many threads each of so many trainings has, at least 1."""
+    """Return the number of threads of each of ``num_jobs`` parallel runs, at least 1."""
     return max(1, torch.get_num_threads() // num_jobs)

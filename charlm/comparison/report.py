@@ -1,4 +1,4 @@
-"""What a comparison found, in words and tables: report.md, which reads well on a terminal too."""
+"""The report of a comparison: report.md, with text and tables that are also readable in a terminal."""
 
 import statistics
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from charlm.config.yaml_source import write_yaml
 from charlm.system.files import write_atomically
 
 NOTHING = "–"
-"""In a table, what is not there."""
+"""Marks a missing value in a table."""
 
 
 def write_report(plan: Plan, outcomes: Sequence[ArmOutcome], directory: Path, command: str) -> str:
     """Write results.json, report.md, curves.png and depth.png, and return the report.
 
     Args:
-        plan: what was to be trained.
-        outcomes: what came of each arm.
+        plan: the planned runs.
+        outcomes: the results of each arm.
         directory: where the files go.
-        command: what was run, as a person would type it.
+        command: the command line of the comparison.
 
     Raises:
         CharlmError: a file cannot be written.
@@ -90,7 +90,7 @@ def _format_group(results: Results, group: Group) -> str:
 
 
 def _describe_edges(group: Group) -> list[str]:
-    """Say which arms might do better by a search that reaches further."""
+    """Name the arms whose best values are at the edge of the search range."""
     lines = []
     for name, edge in (("lowest", min), ("highest", max)):
         depths = [

@@ -1,4 +1,4 @@
-"""The findings of a comparison as values: what results.json holds, and how it follows from the runs.
+"""The results of a comparison: the content of results.json, computed from the runs.
 
 The schema of the file, with the meaning of every value, is docs/results.schema.json.
 """
@@ -36,7 +36,7 @@ class ArmFindings(Finding):
     """One depth at one budget."""
 
     num_layers: int = Field(description="LSTM layers.")
-    hidden_size: int = Field(description="Width of every layer, the one that comes closest to the budget.")
+    hidden_size: int = Field(description="Width of every layer, the closest to the budget.")
     parameters: dict[str, int] = Field(description="Trained parameters of each part.")
     num_parameters: int = Field(description="Trained parameters of all parts.")
     num_products: int = Field(description="Multiply-adds of one character on the way forward.")
@@ -74,7 +74,7 @@ class Difference(Finding):
 class Group(Finding):
     """The depths at one budget."""
 
-    budget: int = Field(description="How much of what is matched was asked for.")
+    budget: int = Field(description="Requested amount of the matched quantity.")
     arms: list[ArmFindings]
     differences: list[Difference] = Field(description="Of every pair of depths that share a seed.")
 
@@ -102,7 +102,7 @@ def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Resul
 
     Args:
         plan: what was to be trained.
-        outcomes: what came of each arm.
+        outcomes: the results of each arm.
         command: what was run, as a person would type it.
     """
     loss: Loss = "test" if plan.has_test else "val"
@@ -159,7 +159,7 @@ def _summarize_arm(outcome: ArmOutcome, candidates: Sequence[Candidate], loss: L
                 dropout=candidate.dropout,
                 val_loss_nats=trial.val_loss_nats if trial else None,
             )
-            for candidate, trial in zip(candidates, outcome.trials, strict=False)  # no trials where nothing is tuned
+            for candidate, trial in zip(candidates, outcome.trials, strict=False)  # no trials without tuning
         ],
         runs=list(outcome.runs.values()),
         failures=outcome.failures,

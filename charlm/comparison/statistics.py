@@ -1,4 +1,4 @@
-"""What paired differences tell: their mean, its confidence interval by Student's t, and a verdict.
+"""Statistics of paired differences: their mean, its confidence interval by Student's t, and a verdict.
 
 Symbols: n pairs.
 """
@@ -12,7 +12,7 @@ from typing import Literal
 CONFIDENCE = 0.95
 
 MAX_SEEDS = 1000
-"""More seeds than this are not asked for: a difference that needs them does not matter."""
+"""The largest number of seeds to recommend: a difference that needs more is too small to matter."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class PairedDifference:
 
     @property
     def verdict(self) -> Literal["better", "worse", "undecided"]:
-        """``better``, ``worse``, or ``undecided`` where the interval holds zero or there is none."""
+        """``better``, ``worse``, or ``undecided`` if the interval contains zero or does not exist."""
         if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
             return "undecided"
         return "better" if self.mean > 0 else "worse"

@@ -16,14 +16,14 @@ from charlm.system.files import write_atomically
 FILE_NAME = "plan.json"
 
 OWN_KEYS = {"model.num_layers", "model.hidden_size", "train.seed"}
-"""Keys that each run of a comparison has its own value of."""
+"""Keys whose values differ between the runs of a comparison."""
 
 LOOSE_KEYS = OWN_KEYS | FREE_KEYS - {"train.eval_every"}
 """Keys that may change between two calls. ``eval_every`` decides which weights are the best, so it may not."""
 
 
 class StoredPlan(BaseModel):
-    """What plan.json holds.
+    """The content of plan.json.
 
     Attributes:
         match: what all depths have the same of.
@@ -47,10 +47,10 @@ class StoredPlan(BaseModel):
 
 
 def refuse_other_plan(plan: Plan, directory: Path) -> None:
-    """Make sure that a directory holds no runs of another plan. Further depths, budgets and seeds may be added.
+    """Check that a directory contains no runs of another plan. Further depths, budgets and seeds may be added.
 
     Raises:
-        InputError: it holds some, or runs without a plan.
+        InputError: it contains some, or runs without a plan.
     """
     found = [name for name in plan.run_names if (directory / name).exists()]  # before the plan, which is written first
     stored = _read(directory / FILE_NAME)
@@ -98,7 +98,7 @@ def _read(path: Path) -> StoredPlan | None:
 
 
 def _find_changes(stored: StoredPlan, plan: Plan, name: str) -> list[str]:
-    """Return a line for each difference by which a run would not be the one that its name stands for."""
+    """Return a line for each difference that would change the run of a given name."""
     loose_keys = LOOSE_KEYS - ({"train.seed"} if plan.num_trials else set())  # it draws the candidates
     changes = _find_changed_keys(parse_config(stored.config, name), plan.config, loose_keys)
     if stored.corpus_digest != plan.corpus_digest:

@@ -1,4 +1,4 @@
-"""Runs side by side, each in a process of its own, so that none can take another down with it."""
+"""Parallel runs, each in a separate process, so that a failure does not affect the others."""
 
 import contextlib
 import multiprocessing
@@ -32,7 +32,7 @@ POLL_S = 0.2
 """How often the parent looks for a signal."""
 
 LOG_NAME = "train.log"
-"""What a run said, where several run at once."""
+"""The log of a run when several run in parallel."""
 
 Announce = Callable[[str], None]
 MakeReporter = Callable[[Path, str], Reporter]
@@ -78,10 +78,10 @@ def run_tasks(tasks: Sequence[Task], num_jobs: int, announce: Announce) -> dict[
     Args:
         tasks: what to run.
         num_jobs: how many processes at a time, at least 1.
-        announce: is told of each ending in a line.
+        announce: called with one line for each run that ends.
 
     Raises:
-        StoppedError: a signal came; every run that was under way has saved its state.
+        StoppedError: the process received a signal; every active run has saved its state.
     """
     waiting, working = deque(tasks), list[_Worker]()
     failures: dict[Path, str] = {}
@@ -131,7 +131,7 @@ def _start(task: Task) -> _Worker:
 
 
 def _collect(worker: _Worker) -> str:
-    """Return why a process failed, or nothing where it did not."""
+    """Return why a process failed, or None if it did not."""
     worker.process.join()
     reason = ""
     with contextlib.suppress(EOFError):
@@ -149,7 +149,7 @@ def _describe_ending(worker: _Worker, reason: str) -> str:
 
 
 def _work(task: Task, connection: Connection) -> None:
-    """Train one run in this process; what goes wrong is sent to the parent."""
+    """Train one run in this process; errors are sent to the parent."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the parent alone, which passes it on once: a second signal would kill
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -169,7 +169,7 @@ def _work(task: Task, connection: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """Save and end once the parent is gone, however it went."""
+    """Save and exit when the parent process has ended for any reason."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -178,7 +178,7 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def _output(task: Task) -> Iterator[None]:
-    """Send what the run says to its log, where it does not have the terminal to itself."""
+    """Redirect the output of the run to its log if it does not own the terminal."""
     if task.is_alone:
         yield
         return

@@ -1,4 +1,4 @@
-"""Whether a model that starts from nothing writes text like its training text, judged by a trigram model.
+"""Whether a model that starts from the zero state writes text like its training text, judged by a trigram model.
 
 A model can have a low loss on a text whose beginning it has hardly seen, and then write garbage when it starts from the
 zero state, which no loss shows. A trigram model of the training part is an independent judge: it needs more bits for

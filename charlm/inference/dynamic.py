@@ -35,7 +35,7 @@ TUNING_CHARS = 16_384
 """Characters of the training part on which η and λ are chosen, those before the ones of the statistics."""
 
 FIRST_RATE, FIRST_DECAY = 1e-4, 1e-3
-"""Where the search for η and λ starts; it goes on by factors of 2 until the loss rises."""
+"""Where the search for η and λ starts; it continues by factors of 2 until the loss rises."""
 
 
 class Adaptation(NamedTuple):

@@ -26,7 +26,7 @@ DEFLATE_WINDOW = 1 << 15
 
 
 def measure_baselines(train: Tensor, val: Tensor, vocabulary: Vocabulary) -> dict[str, float]:
-    """Measure the predictors; nothing is estimated from the part that is measured.
+    """Measure the predictors; no estimate uses the measured part.
 
     Args:
         train: ids to learn from, (N,).
