@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, which is validated, sampled and kept in best.pt."""
+"""An exponential moving average of the weights; validation, samples and best.pt use it."""
 
 import copy
 
@@ -9,19 +9,19 @@ from charlm.model import CharLM
 
 
 class WeightAverage:
-    """The average of a model's weights over the steps of training.
+    """Exponential moving average of a model's weights over the training steps.
 
-    After step t (from 1) the average moves towards the weights by 1 - d(t), with d(t) = min(decay, t / (t + 9)): the
-    first steps, whose weights are far from the later ones, are forgotten soon.
+    After step t (counted from 1): average = d(t) * average + (1 - d(t)) * weights, with d(t) = min(decay, t / (t + 9)).
+    The lower decay at the start reduces the influence of the first steps, whose weights differ most from later ones.
 
-    Source of the warm-up: TensorFlow's ExponentialMovingAverage, (1 + n) / (10 + n) after n updates.
+    Source of this warm-up: TensorFlow's ExponentialMovingAverage, (1 + n) / (10 + n) after n updates.
 
     Attributes:
-        model: the model that has the averaged weights, in evaluation mode.
+        model: a copy of the model with the averaged weights, in evaluation mode.
 
     Args:
-        model: whose weights are averaged.
-        decay: above 0 and below 1.
+        model: the model whose weights are averaged.
+        decay: decay rate, above 0 and below 1.
     """
 
     def __init__(self, model: CharLM, decay: float) -> None:
@@ -30,7 +30,12 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: CharLM, step: int) -> None:
-        """Take in the weights after a step, steps counted from 1."""
+        """Update the average with the weights after a step.
+
+        Args:
+            model: the model in training.
+            step: number of the step, counted from 1.
+        """
         decay = min(self.decay, step / (step + 9))
         averages: list[Tensor] = list(self.model.parameters())
         torch._foreach_lerp_(averages, list(model.parameters()), 1 - decay)

@@ -1,4 +1,4 @@
-"""What a run would be and cost, without running it."""
+"""The dry run: the sizes, the memory and the expected duration of a run."""
 
 import time
 from dataclasses import dataclass
@@ -19,17 +19,18 @@ WARM_UP_STEPS = 2
 
 @dataclass(frozen=True)
 class DryRun:
-    """What is known of a run before it begins.
+    """Properties of a run that are known before it starts.
 
     Attributes:
-        num_parameters: by part of the model, the whole last.
-        split_sizes: characters of the train, val and test parts.
-        rarest: the rarest characters and how often each occurs.
-        memory_bytes: of weights, gradients and the optimizer's averages; and of a step's activations, estimated.
+        num_parameters: number of parameters of each part of the model; the total is last.
+        split_sizes: number of characters in the train, val and test parts.
+        vocabulary_size: number of symbols, V.
+        rarest: the ten rarest characters and the number of occurrences of each.
+        memory_bytes: memory of weights, gradients and optimizer averages, and estimated memory of the activations.
         shortage: why the run does not fit the available memory and what to change; None if it fits.
-        chars_per_s: measured over a few real steps, without validations; None where the run does not fit.
-        duration_s: expected for all steps, without validations; None where the run does not fit.
-        baselines_bits: bits per character of simple predictors on the val part.
+        chars_per_s: training speed, measured over a few steps, without validations; None if the run does not fit.
+        duration_s: expected duration of all steps in seconds, without validations; None if the run does not fit.
+        baselines_bits: loss of simple predictors on the val part, bits per character.
     """
 
     num_parameters: dict[str, int]
@@ -44,7 +45,7 @@ class DryRun:
 
 
 def measure_speed(session: Session) -> float:
-    """Return the characters per second of real training steps, the median of a few; the session is used up."""
+    """Return the median speed of a few training steps in characters per second; the steps change the session."""
     durations_s = []
     for step in range(min(WARM_UP_STEPS + MEASURED_STEPS, session.config.train.max_steps)):
         started_at_s = time.perf_counter()
@@ -55,7 +56,7 @@ def measure_speed(session: Session) -> float:
 
 
 def plan_run(config: Config, corpus: Corpus) -> DryRun:
-    """Find out what a run would be and cost; no model is built that does not fit the available memory.
+    """Return the properties of a run; the model is not built if it does not fit in the available memory.
 
     Raises:
         InputError: the corpus is too short, the device is not available, or the prompt has an unknown character.

@@ -1,4 +1,4 @@
-"""Training: one visible loop, resumable after any step."""
+"""The training loop, which can be resumed after any step."""
 
 import math
 import time
@@ -19,24 +19,24 @@ from charlm.training.reporter import Reporter, RunDescription
 from charlm.training.session import Session
 
 PASSAGE_LENGTH = 256
-"""Characters of the validation part that reporters may run the model on."""
+"""Number of characters of the validation part that reporters may use as input of the model."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a finished run reached.
+    """The result of a finished run.
 
     Attributes:
-        steps: optimizer steps in all.
+        steps: total number of optimizer steps.
         best_loss_nats: lowest validation loss, nats per character.
-        best_step: when it was reached.
+        best_step: step at which the lowest validation loss was reached.
         last_loss_nats: validation loss after the last step.
-        num_chars: characters trained on, repetitions counted.
-        elapsed_s: time it took, interruptions left out.
-        baselines_bits: bits per character of simple predictors on the same validation part.
-        num_parameters: by part of the model, the whole last.
-        garbage_frac: fraction of garbage among what the best model writes without a prompt, 0 to 1.
-        problems: what went wrong with the learning, a sentence with advice each.
+        num_chars: number of characters trained on, including repetitions.
+        elapsed_s: duration of the run in seconds, without interruptions.
+        baselines_bits: loss of simple predictors on the same validation part, bits per character.
+        num_parameters: number of parameters of each part of the model; the total is last.
+        garbage_frac: fraction of garbage in text that the best model generates without a prompt, 0 to 1.
+        problems: problems of the training result, one sentence with advice each.
     """
 
     steps: int
@@ -52,24 +52,24 @@ class TrainingResult:
 
     @property
     def best_bits_per_char(self) -> float:
-        """The lowest validation loss in bits; of a byte, in a byte vocabulary."""
+        """The lowest validation loss in bits per character; in bits per byte for a byte vocabulary."""
         return self.best_loss_nats / math.log(2)
 
 
 def train(config: Config, directory: Path, resume: bool = False, reporter: Reporter | None = None) -> TrainingResult:
-    """Train a model into a run directory.
+    """Train a model and write the results to a run directory.
 
     Args:
-        config: what to train.
+        config: the configuration of the run.
         directory: the run directory; it is created.
-        resume: go on with the run that the directory holds, or begin it where there is none.
-        reporter: is told of every event.
+        resume: resume the run in the directory, or start one if there is none.
+        reporter: receives every event.
 
     Raises:
         InputError: the corpus, the device, the directory or a change of configuration cannot be used, or the run does
-            not fit the memory; nothing is written.
-        StoppedError: a signal came; the state was saved.
-        CharlmError: the run failed; its last checkpoint stands.
+            not fit in memory; nothing is written.
+        StoppedError: the process received a signal; the state was saved.
+        CharlmError: the run failed; its last checkpoint is intact.
     """
     reporter = reporter or Reporter()
     run = RunDirectory(directory)
@@ -82,9 +82,9 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
     session = Session(config, corpus)
     with run.locked() as is_alone:
         if not is_alone:
-            reporter.warn("this system cannot lock the run directory; see that no second process trains into it.")
+            reporter.warn("this system cannot lock the run directory; make sure that no second process trains in it.")
         if not resume:
-            run.refuse_old_run()  # another process may have begun one meanwhile
+            run.refuse_old_run()  # another process may have started one in the meantime
         _begin(session, run, reporter)
         try:
             baselines_bits = measure_baselines(session.splits.train, session.splits.val, session.corpus.vocabulary)
@@ -96,10 +96,10 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
 
 
 def _begin(session: Session, run: RunDirectory, reporter: Reporter) -> None:
-    """Stand where the run was saved last, if it was, and make its directory ready."""
+    """Restore the newest save, if there is one, and prepare the run directory."""
     _, damaged = run.load_newest(session.restore)
     for path, reason in reversed(damaged.items()):
-        reporter.warn(f"{reason} The run goes on from the save before it, of step {session.step}.")
+        reporter.warn(f"{reason} The run resumes from the previous save, of step {session.step}.")
         run.set_aside(path)
     run.begin(session.config.to_yaml(), session.step)
 
@@ -120,7 +120,7 @@ def _describe_run(session: Session, baselines_bits: dict[str, float]) -> RunDesc
 
 
 def _run_to_end(session: Session, run: RunDirectory, observer: Observer, reporter: Reporter) -> None:
-    """Take every step that is left, and do after each what is due."""
+    """Take all remaining steps, with logging, validation and saving when they are due."""
     settings = session.config.train
     began_at_s = time.monotonic() - session.elapsed_s
     saved_at_s = time.monotonic()
@@ -142,7 +142,7 @@ def _run_to_end(session: Session, run: RunDirectory, observer: Observer, reporte
             if signal_number and not session.is_finished:
                 raise StoppedError(
                     f"after step {session.step} of {settings.max_steps}; everything is saved. "
-                    f"Go on with: charlm train --out {run.path} --resume",
+                    f"Resume with: charlm train --out {run.path} --resume",
                     signal_number,
                 )
 

@@ -1,4 +1,4 @@
-"""One step of the optimizer.
+"""One optimization step.
 
 Dimensions: B batch, T time.
 """
@@ -18,16 +18,16 @@ from charlm.text.streams import Batch
 Precision = Literal["fp32", "bf16"]
 
 BETAS = (0.9, 0.99)
-"""AdamW's decay rates of its averages; 0.99 instead of 0.999 because runs are short."""
+"""Decay rates of AdamW's two moment estimates; 0.99 instead of 0.999 because runs are short."""
 
 
 class StepResult(NamedTuple):
-    """What a step did.
+    """The result of an optimization step.
 
     Attributes:
         loss_nats: mean loss of the batch before the step, nats per character.
         grad_norm: global norm of the gradient before clipping.
-        states: the LSTM's state after the batch, cut off from its graph.
+        states: the LSTM's state after the batch, detached from the graph.
     """
 
     loss_nats: float
@@ -36,7 +36,7 @@ class StepResult(NamedTuple):
 
     @property
     def is_finite(self) -> bool:
-        """Whether the step could be taken; otherwise the weights are as they were."""
+        """Whether loss and gradient are finite; if not, the weights were not changed."""
         return math.isfinite(self.loss_nats) and math.isfinite(self.grad_norm)
 
 
@@ -44,8 +44,8 @@ def choose_precision(name: str, model: CharLM) -> Precision:
     """Return the precision of the matrix products in training.
 
     Args:
-        name: ``fp32``, ``bf16``, or ``auto``: bf16 where the model's device and kernel are fast in it, else fp32.
-        model: on the device where it is trained.
+        name: ``fp32``, ``bf16``, or ``auto``: bf16 if it is fast on the model's device and kernel, else fp32.
+        model: the model, on the device that trains it.
     """
     if name == "auto":
         return "bf16" if model.lstm.kernel.is_bf16_fast else "fp32"
@@ -53,7 +53,7 @@ def choose_precision(name: str, model: CharLM) -> Precision:
 
 
 def build_optimizer(model: CharLM, config: TrainConfig) -> torch.optim.AdamW:
-    """Return AdamW that decays matrices and leaves biases alone.
+    """Return an AdamW optimizer with weight decay for the matrices and none for the biases.
 
     Source: Loshchilov & Hutter, ICLR 2019.
     """
@@ -73,17 +73,17 @@ def train_step(
     precision: Precision,
     generator: torch.Generator | None = None,
 ) -> StepResult:
-    """Take one step of truncated back-propagation through time, unless its gradient is not finite.
+    """Take one step of truncated back-propagation through time; it is skipped if the gradient is not finite.
 
     Args:
-        model: in training mode; its weights change.
-        optimizer: over the model's parameters.
+        model: the model, in training mode; its weights are updated.
+        optimizer: the optimizer of the model's parameters.
         batch: inputs and targets, (B, T).
         states: the LSTM's state before the batch; not modified.
-        learning_rate: of this step.
+        learning_rate: learning rate of this step.
         grad_clip: maximum global norm of the gradient; 0 for no limit.
-        precision: of the matrix products.
-        generator: draws the dropout masks, on the CPU; None for torch's default one.
+        precision: precision of the matrix products.
+        generator: CPU random generator for the dropout masks; None for torch's default generator.
     """
     loss, states = compute_loss(model, batch, states, precision, generator)
     optimizer.zero_grad()
@@ -102,9 +102,9 @@ def train_step(
 def compute_loss(
     model: CharLM, batch: Batch, states: States, precision: Precision, generator: torch.Generator | None
 ) -> tuple[Tensor, States]:
-    """Return the mean loss of a batch, in nats per character, with its graph; and the states after the batch.
+    """Return the mean loss of a batch, in nats per character, with its graph, and the states after the batch.
 
-    The arguments are those of ``train_step``.
+    The arguments are the same as for ``train_step``.
     """
     device = model.output.weight.device
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):

@@ -1,4 +1,4 @@
-"""A run's state in memory: all that a step changes, saved and restored to the bit.
+"""The state of a run in memory: everything that a step changes, saved and restored exactly.
 
 Dimensions: B batch, T time.
 """
@@ -26,7 +26,7 @@ from charlm.training.optimization import build_optimizer, choose_precision, trai
 from charlm.training.schedule import Extension, extend, learning_rate_at
 
 MAX_SKIPPED_STEPS = 5
-"""Steps in a row without a finite gradient after which a run gives up."""
+"""Number of consecutive steps without a finite gradient after which a run fails."""
 
 
 @dataclass
@@ -40,23 +40,23 @@ class Interval:
 
 
 class Session:
-    """A model in training, and where it stands.
+    """A model in training, with the state of its run.
 
     Attributes:
-        step: steps taken.
+        step: number of steps taken.
         best: lowest validation loss in nats per character, and the step at which it was reached.
-        best_garbage_frac: fraction of garbage among what that model writes without a prompt; None before the first
-            validation.
+        best_garbage_frac: fraction of garbage in text that the best model generates without a prompt; None before the
+            first validation.
         last_loss_nats: the latest validation loss; infinite before the first.
-        elapsed_s: time that the run took so far, interruptions left out.
+        elapsed_s: duration of the run so far in seconds, without interruptions.
         interval: sums since the last line of training metrics.
 
     Args:
-        config: what to train.
-        corpus: what to learn.
+        config: the configuration of the run.
+        corpus: the text to train on.
 
     Raises:
-        InputError: the corpus is too short, or the device is not there.
+        InputError: the corpus is too short, or the device is not available.
     """
 
     def __init__(self, config: Config, corpus: Corpus) -> None:
@@ -85,23 +85,23 @@ class Session:
         self.interval = Interval()
 
     def count_training_symbols(self) -> Tensor:
-        """Return how often each symbol occurs in the training part, (V,), from the counts of the whole text."""
+        """Return the number of occurrences of each symbol in the training part, (V,)."""
         V = len(self.corpus.vocabulary)
         return self.corpus.counts - count_symbols(self.splits.val, V) - count_symbols(self.splits.test, V)
 
     @property
     def shown(self) -> CharLM:
-        """The model that is validated, sampled and kept in best.pt."""
+        """The model that is validated, sampled and saved to best.pt."""
         return self.model if self.average is None else self.average.model
 
     @property
     def chars_per_step(self) -> int:
-        """How many characters a step trains on, B T."""
+        """The number of characters per step, B T."""
         return self.config.train.batch_size * self.config.train.seq_length
 
     @property
     def is_finished(self) -> bool:
-        """Whether every step was taken."""
+        """Whether all steps were taken."""
         return self.step >= self.config.train.max_steps
 
     @property
@@ -110,10 +110,10 @@ class Session:
         return learning_rate_at(max(0, self.step - 1), self.config.train, self.extension)
 
     def take_step(self) -> bool:
-        """Train on the next batch; return False where its gradient is not finite and the weights stay as they were.
+        """Train on the next batch; return False if its gradient is not finite, in which case the weights do not change.
 
         Raises:
-            CharlmError: too many steps in a row had no finite gradient.
+            CharlmError: the gradient was not finite in too many consecutive steps.
         """
         started_at_s = time.monotonic()
         settings = self.config.train
@@ -147,9 +147,9 @@ class Session:
         return True
 
     def _reset_some(self, states: States) -> States:
-        """Return the states with each stream's set to zero with the configured probability.
+        """Set the state of each stream to zero with the configured probability.
 
-        So the model often starts from the zero state, as it does when it samples without a prompt.
+        This trains the model to start from the zero state, as it does when it samples without a prompt.
         """
         probability = self.config.train.reset_probability
         if probability == 0:
@@ -159,30 +159,30 @@ class Session:
         return tuple(LSTMState(*(tensor.where(kept, 0) for tensor in state)) for state in states)
 
     def _skip(self) -> None:
-        self.states = self.model.initial_state(self.config.train.batch_size)  # what they hold may be no number
+        self.states = self.model.initial_state(self.config.train.batch_size)  # the states may contain NaN
         self.skipped_in_a_row += 1
         if self.skipped_in_a_row == MAX_SKIPPED_STEPS:
             raise CharlmError(
-                f"the gradient was not finite in {MAX_SKIPPED_STEPS} steps in a row, up to step {self.step}; what was "
-                "saved before is unharmed. Lower train.learning_rate or train.grad_clip, or raise train.warmup_steps, "
-                "and train into another directory."
+                f"the gradient was not finite in {MAX_SKIPPED_STEPS} steps in a row, up to step {self.step}; earlier "
+                "saves are intact. Lower train.learning_rate or train.grad_clip, or raise train.warmup_steps, "
+                "and train in another directory."
             )
 
     def begin_interval(self) -> Interval:
-        """Return the sums since the last line of training metrics, and begin new ones."""
+        """Return the sums since the last line of training metrics, and reset them."""
         interval, self.interval = self.interval, Interval()
         return interval
 
     def checkpoint(self, is_resumable: bool) -> Checkpoint:
-        """Return the model as it stands, with all that resuming needs if so asked.
+        """Return a checkpoint of the current model; if ``is_resumable``, with the training state.
 
         Raises:
-            CharlmError: the weights are not finite, so that nothing good could be overwritten by them.
+            CharlmError: the weights are not finite; a checkpoint of them must not replace an earlier one.
         """
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
             raise CharlmError(
-                f"after step {self.step} the weights are not finite; what was saved before is unharmed. "
-                "Lower train.learning_rate, and train into another directory."
+                f"after step {self.step} the weights are not finite; earlier saves are intact. "
+                "Lower train.learning_rate, and train in another directory."
             )
         return Checkpoint(
             config=self.config,
@@ -197,7 +197,7 @@ class Session:
 
     def _training_state(self) -> dict[str, Any]:
         return {
-            "weights": self.model.state_dict(),  # takes no room where these are the weights that are shown
+            "weights": self.model.state_dict(),  # stored once if they are the same tensors as "weights"
             "optimizer": self.optimizer.state_dict(),
             "states": [list(state) for state in self.states],
             "random": self.generator.get_state(),
@@ -211,11 +211,11 @@ class Session:
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Stand where a checkpoint was saved; after a failure the session is of use for another checkpoint only.
+        """Restore the state of a checkpoint; after an error, only restoring another checkpoint is allowed.
 
         Raises:
-            InputError: the configuration or the corpus is another one than the run's.
-            DamagedError: what the checkpoint holds for resuming is not what a run saves.
+            InputError: the configuration or the corpus differs from that of the run.
+            DamagedError: the training state of the checkpoint is damaged.
         """
         self._refuse_changes(checkpoint)
         training = checkpoint.training
@@ -224,7 +224,7 @@ class Session:
             check_training_state(training, parameters, self.states)
             self.shown.load_state_dict(checkpoint.weights)
             self.model.load_state_dict(training.get("weights", checkpoint.weights))
-            # The groups follow from the configuration, which is the same.
+            # The parameter groups are determined by the configuration, which is the same.
             self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": training["optimizer"]["state"]})
             self.states = tuple(LSTMState(h.to(self.device), c.to(self.device)) for h, c in training["states"])
             self.generator.set_state(training["random"])
@@ -239,19 +239,19 @@ class Session:
             self.interval = Interval(**training["interval"])
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
             raise DamagedError(
-                f"the run cannot go on from this checkpoint, its training state is damaged: {error}."
+                f"the run cannot resume from this checkpoint, its training state is damaged: {error}."
             ) from None
 
     def _refuse_changes(self, checkpoint: Checkpoint) -> None:
         if checkpoint.corpus_digest != self.corpus.digest:
             raise InputError(
-                f"{self.corpus.name}: the text is another one than the run began with. "
-                "Give it the same text, or begin a new run with another --out."
+                f"{self.corpus.name}: the text differs from the one that the run started with. "
+                "Give the same text, or start a new run with another --out."
             )
         changes = find_changes(checkpoint.config, self.config)
         if changes:
             raise InputError(
-                "a run goes on only with the configuration that it began with; "
+                "a run can resume only with the configuration that it started with; "
                 + "; ".join(changes)
-                + ". Leave the configuration out to take the run's own, or begin a new run with another --out."
+                + ". Omit the configuration to use the run's own, or start a new run with another --out."
             )

@@ -51,7 +51,7 @@ def test_damaged_save_is_passed_over(config: Config, tmp_path: Path, damage: Cal
     assert recorder.steps[0] == 15
     [warning] = recorder.warnings
     assert "last.pt: " in warning
-    assert "goes on from the save before it, of step 14" in warning
+    assert "resumes from the previous save, of step 14" in warning
     assert (tmp_path / "run" / "damaged.pt").exists()
     assert rows_without_times(tmp_path / "run") == rows_without_times(tmp_path / "unbroken")
     first, second = (load_checkpoint(tmp_path / run / "last.pt") for run in ("run", "unbroken"))
@@ -95,8 +95,8 @@ def test_save_with_a_damaged_training_state_is_passed_over(
     recorder = Recorder()
     train(config, tmp_path / "run", resume=True, reporter=recorder)
     [warning] = recorder.warnings
-    assert f"{last}: the run cannot go on from this checkpoint, its training state is damaged: " in warning
-    assert "goes on from the save before it, of step 14" in warning
+    assert f"{last}: the run cannot resume from this checkpoint, its training state is damaged: " in warning
+    assert "resumes from the previous save, of step 14" in warning
     assert load_checkpoint(tmp_path / "run" / "damaged.pt").step == 17
     first, second = (load_checkpoint(tmp_path / run / "last.pt") for run in ("run", "unbroken"))
     assert equal(without_times(first), without_times(second))
@@ -106,8 +106,8 @@ def test_save_with_a_damaged_training_state_is_passed_over(
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
-        ("train", {"seed": 9}, r"^a run goes on only with .* train\.seed was 1 and is now 9"),
-        ("data", {"path": "other.txt"}, r"^\S+other\.txt: the text is another one than the run began with"),
+        ("train", {"seed": 9}, r"^a run can resume only with .* train\.seed was 1 and is now 9"),
+        ("data", {"path": "other.txt"}, r"^\S+other\.txt: the text differs from the one that the run started with"),
     ],
 )
 def test_a_change_is_no_damage(
@@ -235,7 +235,7 @@ def test_system_without_locks(config: Config, tmp_path: Path, monkeypatch: pytes
     recorder = Recorder()
     assert train(config, tmp_path / "run", reporter=recorder).steps == 30
     assert recorder.warnings == [
-        "this system cannot lock the run directory; see that no second process trains into it."
+        "this system cannot lock the run directory; make sure that no second process trains in it."
     ]
 
 

@@ -49,7 +49,7 @@ def test_a_new_run_is_refused_before_anything_is_written(config: Config, tmp_pat
 
 
 def test_a_resumed_run_is_warned_once(config: Config, tmp_path: Path) -> None:
-    """A run that was started before goes on, and says once what its samples begin with instead."""
+    """A run that was started earlier is resumed, with one warning about the prompt that is used instead."""
     train(with_prompt(config, "g"), tmp_path / "run")
     recorder = Recorder()
     resumed = with_prompt(config, "G").replace("train", max_steps=8, eval_every=2)

@@ -1,4 +1,4 @@
-"""The dry run: what it says is true, and it writes nothing."""
+"""The dry run: its results are correct, and it writes no files."""
 
 import math
 

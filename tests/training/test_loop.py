@@ -1,4 +1,4 @@
-"""Training: it learns, it logs, it stops and goes on to the bit, and nothing that watches it changes it."""
+"""Training: learning, logging, stopping and exact resumption; observers do not change the result."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ CROSS_ENTROPY = "charlm.model.F.cross_entropy"
 
 
 def test_memorises_one_line(tmp_path: Path) -> None:
-    """A line repeated is learnt by heart, and a greedy sample goes on with it."""
+    """A model trained on one repeated line reproduces it in a greedy sample."""
     import charlm
 
     (tmp_path / "line.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
@@ -84,7 +84,7 @@ def test_best_checkpoint_has_the_loss_it_claims(config: Config, tmp_path: Path) 
 
 @pytest.mark.parametrize("stop_step", [1, 7, 10, 13, 29])
 def test_stopped_and_resumed_equals_unbroken(config: Config, tmp_path: Path, stop_step: int) -> None:
-    """A run that is stopped and goes on ends with the same weights, optimizer, metrics and samples, to the bit."""
+    """A run that is stopped and resumed ends with exactly the same weights, optimizer, metrics and samples."""
     train(config, tmp_path / "unbroken")
     with pytest.raises(StoppedError, match=f"after step {stop_step} of 30.*--resume") as caught:
         train(config, tmp_path / "broken", reporter=Stopper(stop_step))
@@ -152,7 +152,7 @@ def test_state_is_carried_and_reset_at_each_pass(
 
 
 def test_killed_between_checkpoints(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that died without saving goes on from its last checkpoint, each step logged once."""
+    """A run that was killed resumes from its last checkpoint, and each step is logged once."""
 
     class Killer(Reporter):
         def advance(self, step: int, num_chars: int) -> None:
@@ -207,7 +207,7 @@ def test_resuming_with_another_configuration_is_refused(
 
 @pytest.mark.parametrize("stop_step", [13, 30])
 def test_a_run_can_be_made_longer(config: Config, tmp_path: Path, stop_step: int) -> None:
-    """A stopped or a finished run goes on to a later end, and a further stop on the way changes nothing, to the bit."""
+    """A stopped or finished run can be extended, and a further stop on the way does not change the result."""
     longer = config.replace("train", max_steps=50)
     for name in ("unbroken", "broken"):
         with contextlib.suppress(StoppedError):
@@ -233,10 +233,10 @@ def test_a_run_cannot_be_made_shorter(config: Config, tmp_path: Path) -> None:
 
 
 def test_resuming_with_another_text_is_refused(config: Config, tmp_path: Path, corpus_path: Path) -> None:
-    """A run does not go on with a text that was edited."""
+    """A run cannot be resumed with an edited text."""
     train(config, tmp_path / "run")
     corpus_path.write_text(corpus_path.read_text().replace("green", "brown"))
-    with pytest.raises(InputError, match="another one than the run began with"):
+    with pytest.raises(InputError, match="differs from the one that the run started with"):
         train(config, tmp_path / "run", resume=True)
 
 
@@ -256,7 +256,7 @@ def test_what_cannot_run_writes_nothing(config: Config, tmp_path: Path, section:
 
 
 def test_loss_that_is_no_number_ends_the_run(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a few skipped steps in a row the run ends with advice, and the last good checkpoint stands."""
+    """After several consecutive skipped steps the run fails with advice, and the last good checkpoint is kept."""
     train(config.replace("train", max_steps=30), tmp_path / "good")
     before = (tmp_path / "good" / "last.pt").read_bytes()
     monkeypatch.setattr(CROSS_ENTROPY, lambda logits, targets: logits.sum() * math.nan)
@@ -273,7 +273,7 @@ def test_loss_that_is_no_number_ends_the_run(config: Config, tmp_path: Path, mon
 
 
 def test_one_bad_step_is_skipped(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A single step without a finite gradient is skipped and told, and the run goes on from the zero state."""
+    """A single step without a finite gradient is skipped with a warning, and training continues from the zero state."""
     seen: list[Any] = []
 
     def sometimes_nan(model: Any, optimizer: Any, batch: Any, states: Any, *settings: Any) -> Any:

@@ -47,7 +47,7 @@ def test_steps_lower_the_loss() -> None:
 
 
 def test_clipping_bounds_the_gradient() -> None:
-    """The gradient that reaches the optimizer has the largest norm allowed, and the norm told is the one before."""
+    """The optimizer receives a gradient with the maximum norm, and the result has the norm before clipping."""
     model, optimizer, batch = make()
     _, free_norm = step(model, optimizer, batch)
     model, optimizer, batch = make()
@@ -58,7 +58,7 @@ def test_clipping_bounds_the_gradient() -> None:
 
 
 def test_gradient_that_is_no_number_is_not_applied() -> None:
-    """Where the gradient is not finite the weights stay as they were."""
+    """If the gradient is not finite, the weights do not change."""
     model, optimizer, batch = make()
     with torch.no_grad():
         model.output.bias[0] = math.inf
@@ -80,7 +80,7 @@ def test_bf16_is_close_to_fp32() -> None:
 
 @pytest.mark.parametrize(("is_bf16_fast", "expected"), [(True, "bf16"), (False, "fp32")])
 def test_automatic_precision(is_bf16_fast: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Auto takes bf16 where the kernel gains by it; a precision that is named is kept."""
+    """Auto selects bf16 if the kernel is faster in it; an explicit precision is used unchanged."""
     model, _, _ = make()
     kernel = model.lstm.kernel._replace(is_bf16_fast=is_bf16_fast)
     monkeypatch.setattr(type(model.lstm), "kernel", property(lambda _: kernel))
