@@ -87,6 +87,6 @@ def _describe(error: CharlmError, arguments: list[str]) -> str:
 
 
 def _drop_output() -> None:
-    """Let what is left in stdout's buffer go nowhere, for it has no reader or no room."""
+    """Discard the rest of stdout's buffer, because it cannot be written."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""compare-layers: plan, train what is not yet trained, report."""
+"""compare-layers: plan a comparison, train the runs that are not finished, and write the report."""
 
 from pathlib import Path
 from typing import Literal
@@ -39,14 +39,14 @@ from charlm.errors import CharlmError, InputError
     type=click.Choice(["parameters", "width", "compute"]),
     default="parameters",
     show_default=True,
-    help="What all depths have the same of; compute is counted in multiply-adds a character.",
+    help="The quantity that is equal for all depths; compute is in multiply-adds per character.",
 )
 @click.option(
     "--budget",
     "budgets",
     callback=numbers_from(1),
     metavar="N[,N...]",
-    help="How much of it, each a comparison of its own.  [default: as CONFIG's model has]",
+    help="Amounts of it, each a separate comparison.  [default: that of CONFIG's model]",
 )
 @click.option(
     "--tune",
@@ -57,7 +57,7 @@ from charlm.errors import CharlmError, InputError
     help="Learning rates and dropouts to try for each arm first; 0 for none.",
 )
 @click.option(
-    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs side by side; they share the processors."
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Parallel runs; they share the processors."
 )
 @click.option(
     "--shard",
@@ -66,7 +66,7 @@ from charlm.errors import CharlmError, InputError
     default="1/1",
     help="Train only the I-th of N shares of the arms, and leave the report to --report-only.",
 )
-@click.option("--report-only", is_flag=True, help="Train nothing; report what is there.")
+@click.option("--report-only", is_flag=True, help="Train nothing; report the finished runs.")
 @SET
 @click.option(
     "--out",

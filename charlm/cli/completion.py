@@ -92,7 +92,7 @@ class _BashComplete(BashComplete):
     )
 
     _split_off = ""
-    """What stands before the part of the incomplete word that bash replaces."""
+    """The text before the part of the incomplete word that bash replaces."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the words before the incomplete one, and that one, put together as the user typed them."""
@@ -107,7 +107,7 @@ class _BashComplete(BashComplete):
         return words[:-1], words[-1]
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """Return the type of a candidate, and what bash puts in the place of the incomplete part."""
+        """Return the type of a candidate, and the text that replaces the incomplete part."""
         return f"{_choose_type(item)},{item.value.removeprefix(self._split_off)}"
 
 

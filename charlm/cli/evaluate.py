@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from charlm.inference.trained import TrainedModel
 
 NOTABLE_UNKNOWN_FRAC = 0.01
-"""Fraction of unknown characters in a text from which on a warning says that they are left out."""
+"""Minimum fraction of unknown characters in a text for a warning that they are left out."""
 
 
 @click.command(

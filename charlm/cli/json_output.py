@@ -1,4 +1,4 @@
-"""What ``--json`` prints: one object for each command, with units in the names of the keys; docs/json.md lists them."""
+"""The output of ``--json``: one object per command, with units in the key names; docs/json.md lists them."""
 
 import json
 import math
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_json(values: Mapping[str, Any]) -> None:
-    """Print one JSON object on a line of its own; numbers that JSON does not have (infinity, NaN) become null."""
+    """Print one JSON object on one line; numbers that JSON does not have (infinity, NaN) become null."""
     click.echo(json.dumps(_replace_non_finite(values), allow_nan=False))
 
 

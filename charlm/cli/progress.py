@@ -81,7 +81,7 @@ class ProgressReporter(Reporter):
             self._bar.update(num_chars)
 
     def log(self, row: Row) -> None:
-        """Show the losses beside the bar, or as a line."""
+        """Show the losses next to the bar, or as a line."""
         self._shown["loss" if row["split"] == "train" else "val loss"] = f"{row['loss_nats']:.4f}"
         if self._bar is not None:
             self._bar.set_postfix(self._shown, refresh=False)

@@ -36,7 +36,7 @@ def _default(name: str) -> Callable[[], Any]:
     ),
 )
 @RUN
-@click.option("--prompt", help="Text to go on from; - reads standard input.")
+@click.option("--prompt", help="Text to continue; - reads standard input.")
 @click.option("--prompt-file", metavar="FILE", type=click.Path(path_type=Path), help="A file with the prompt, or -.")
 @click.option(
     "--length", type=int, default=_default("length"), help="Characters to make; 0 for no end.  [default: 300]"

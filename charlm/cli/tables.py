@@ -1,4 +1,4 @@
-"""What the commands print: results as short tables for a terminal."""
+"""Results of the commands as short tables for a terminal."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from charlm.training.loop import TrainingResult
 
 
 def format_duration(duration_s: float) -> str:
-    """Return a duration as people say it, such as ``1 h 05 min`` or ``42 s``."""
+    """Return a readable duration, such as ``1 h 05 min`` or ``42 s``."""
     seconds = round(duration_s)
     if seconds < 60:
         return f"{seconds} s"
@@ -24,12 +24,12 @@ def format_bytes(size_bytes: float) -> str:
 
 
 def bits_name(level: str) -> str:
-    """Return what bits are counted by: characters or bytes."""
+    """Return the unit that bits are counted per: characters or bytes."""
     return "bits per byte" if level == "byte" else "bits per character"
 
 
 def format_result(config: Config, out: Path, result: TrainingResult) -> str:
-    """Return what a finished run reached, beside the baselines."""
+    """Return the results of a finished run and the baselines."""
     bits = bits_name(config.data.level)
     baselines = ", ".join(f"{name} {value:.3f}" for name, value in result.baselines_bits.items())
     return "\n".join(
@@ -56,7 +56,7 @@ def format_evaluation(name: str, evaluation: Evaluation, window: int | None, lev
 
 
 def format_dry_run(config: Config, plan: DryRun) -> str:
-    """Return what a run would be and cost, line by line."""
+    """Return the size and the cost of a planned run, line by line."""
     rarest = ", ".join(f"{symbol!r} {count:,}x" for symbol, count in plan.rarest)
     lines = ["parameters"]
     lines += [f"  {part:<30}{count:>14,}" for part, count in plan.num_parameters.items()]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", is_flag=True, help="Resume the run in --out with its own configuration, or start it if there is none."
 )
-@click.option("--dry-run", is_flag=True, help="Say what the run would be and cost, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the size and the cost of the run, and write nothing.")
 @click.option(
     "--json",
     "as_json",
@@ -74,7 +74,7 @@ def train(
 
 
 def _print_dry_run(config: "Config", out: Path, reporter: "Reporter", as_json: bool) -> None:
-    """Print what a run would be and cost.
+    """Print the size and the cost of a run.
 
     Raises:
         InputError: the run does not fit the memory; it is printed all the same.

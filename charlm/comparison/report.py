@@ -51,7 +51,7 @@ def format_report(results: Results) -> str:
         "## How it was run",
         f"    {results.command}",
         ", ".join(f"{name} {version}" for name, version in results.versions.items())
-        + ". The configuration, in which depth, width and seed are each run's own:",
+        + ". The configuration, in which depth, width and seed differ between runs:",
         "```yaml\n" + write_yaml(results.config) + "```",
     ]
     return "\n\n".join(parts) + "\n"
@@ -75,7 +75,7 @@ def _describe_setting(results: Results) -> str:
         "over seeds. Differences are paired by seed, with 95 % intervals by Student's t.",
     ]
     if len(results.seeds) < 2:
-        lines.append("**One seed tells nothing about chance: nothing can be concluded from these differences.**")
+        lines.append("**One seed gives no estimate of chance: nothing can be concluded from these differences.**")
     return "\n\n".join(lines)
 
 
@@ -134,7 +134,7 @@ def _describe_difference(difference: Difference) -> str:
     first, second = _count_layers(difference.from_layers), _count_layers(difference.to_layers)
     gain, interval = difference.mean_gain_nats, difference.interval_nats
     if interval is None:
-        return f"- {second} against {first}: gain {gain:+.4f} nats under one seed, which decides nothing."
+        return f"- {second} against {first}: gain {gain:+.4f} nats under one seed, which is not enough to decide."
     between = f"95 % interval {interval[0]:+.4f} to {interval[1]:+.4f}, {len(difference.seeds)} seeds"
     if difference.verdict == "undecided":
         more = (difference.num_seeds_to_decide or 0) - len(difference.seeds)

@@ -39,11 +39,11 @@ class ArmFindings(Finding):
     hidden_size: int = Field(description="Width of every layer, the closest to the budget.")
     parameters: dict[str, int] = Field(description="Trained parameters of each part.")
     num_parameters: int = Field(description="Trained parameters of all parts.")
-    num_products: int = Field(description="Multiply-adds of one character on the way forward.")
-    mismatch: float = Field(description="How far the arm is from the budget, as a share of it; positive above.")
-    learning_rate: float | None = Field(description="What the runs trained with; null where no trial finished.")
-    dropout: float | None = Field(description="What the runs trained with; null where no trial finished.")
-    trials: list[Trial] = Field(description="What the tuning tried; empty without tuning.")
+    num_products: int = Field(description="Multiply-adds of the forward pass per character.")
+    mismatch: float = Field(description="Relative difference of the arm to the budget; positive if larger.")
+    learning_rate: float | None = Field(description="Learning rate of the runs; null if no trial finished.")
+    dropout: float | None = Field(description="Dropout of the runs; null if no trial finished.")
+    trials: list[Trial] = Field(description="The trials of the tuning; empty without tuning.")
     runs: list[Outcome] = Field(description="The finished runs, one for each seed.")
     failures: dict[str, str] = Field(description="Why a run or trial did not finish, by the name of its directory.")
     mean_loss_nats: float | None = Field(description="Mean over the runs; null where there are none.")
@@ -55,7 +55,7 @@ class ArmFindings(Finding):
 class Difference(Finding):
     """How much lower the loss of one depth is than that of another with the same budget, paired by seed."""
 
-    from_layers: int = Field(description="The depth that the other is held against.")
+    from_layers: int = Field(description="The depth that the other is compared with.")
     to_layers: int = Field(description="The other depth.")
     seeds: list[int] = Field(description="The seeds under which both finished.")
     gains_nats: list[float] = Field(description="Loss of the first minus loss of the other, one for each seed.")
@@ -64,9 +64,9 @@ class Difference(Finding):
     interval_nats: tuple[float, float] | None = Field(
         description="Confidence interval of the mean by Student's t; null for one seed."
     )
-    verdict: Literal["better", "worse", "undecided"] = Field(description="Of the other depth.")
+    verdict: Literal["better", "worse", "undecided"] = Field(description="Verdict on the other depth.")
     num_seeds_to_decide: int | None = Field(
-        description="Seeds at which the interval would leave zero out, were mean and spread to stay; null if none in "
+        description="Seeds at which the interval would exclude zero, with the same mean and spread; null if none in "
         "sight."
     )
 
@@ -76,25 +76,25 @@ class Group(Finding):
 
     budget: int = Field(description="Requested amount of the matched quantity.")
     arms: list[ArmFindings]
-    differences: list[Difference] = Field(description="Of every pair of depths that share a seed.")
+    differences: list[Difference] = Field(description="The differences of every pair of depths that share a seed.")
 
 
 class Results(Finding):
     """All that a comparison found."""
 
-    version: Literal[1] = Field(1, description="Of this layout.")
-    command: str = Field(description="What was run.")
-    match: Match = Field(description="What all depths of a group have the same of.")
+    version: Literal[1] = Field(1, description="Version of this layout.")
+    command: str = Field(description="The command line.")
+    match: Match = Field(description="The quantity that is equal for all depths of a group.")
     loss: Loss = Field(description="The part of the text whose loss is compared, on the best weights by validation.")
-    confidence: float = Field(CONFIDENCE, description="Of the intervals.")
+    confidence: float = Field(CONFIDENCE, description="Confidence level of the intervals.")
     seeds: list[int] = Field(description="Every arm is trained once under each.")
     num_trials: int = Field(description="Candidates that each arm was tuned with; 0 for none.")
     num_chars: int = Field(description="Characters that every run trains on, repetitions counted.")
     baselines_bits: dict[str, float] = Field(description="Bits per character of simple predictors on the val part.")
     groups: list[Group]
-    config: dict[str, Any] = Field(description="What all runs share.")
-    corpus_digest: str = Field(description="SHA-256 of the text, its name left out.")
-    versions: dict[str, str] = Field(description="Of charlm, Python and torch, and the processor.")
+    config: dict[str, Any] = Field(description="The common configuration of all runs.")
+    corpus_digest: str = Field(description="SHA-256 of the text, without its name.")
+    versions: dict[str, str] = Field(description="Versions of charlm, Python and torch, and the processor.")
 
 
 def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Results:

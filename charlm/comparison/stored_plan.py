@@ -26,7 +26,7 @@ class StoredPlan(BaseModel):
     """The content of plan.json.
 
     Attributes:
-        match: what all depths have the same of.
+        match: the quantity that is equal for all depths.
         budgets: how much of it.
         layers: the depths.
         seeds: of the runs.

@@ -280,7 +280,7 @@ def test_eval_splits_windows_and_files(charlm: CharlmCommand, run: Path, corpus_
 
 
 def test_eval_dynamic(charlm: CharlmCommand, run: Path) -> None:
-    """The dynamic loss stands beside the static one, in text and JSON, and the run's files stay as they are."""
+    """The dynamic loss is printed after the static one, in text and JSON, and the run's files stay as they are."""
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     values = json.loads(charlm("eval", run, "--dynamic", "--json").out)
     assert values["loss_nats"] == load_checkpoint(run / "best.pt").loss_nats
@@ -335,7 +335,7 @@ def test_compare_layers_in_shards(charlm: CharlmCommand, config_file: Path) -> N
 
 
 def test_compare_layers_refuses_another_plan(charlm: CharlmCommand, config_file: Path) -> None:
-    """Another plan in the directory of a comparison is a mistake in words, for training and reporting alike."""
+    """Another plan in the directory of a comparison is an error with a message, for training and for reporting."""
     options = ["--layers", "1", "--seeds", "1", "--budget", 4000, "--out", "c"]
     assert charlm("compare-layers", config_file, *options).status == 0
     for more in ([], ["--report-only"]):
@@ -388,7 +388,7 @@ def test_compare_layers_mistakes(charlm: CharlmCommand, config_file: Path, argum
     ],
 )
 def test_faulty_configuration(charlm: CharlmCommand, tmp_path: Path, yaml: str, messages: list[str]) -> None:
-    """A faulty configuration is told with its file and lines, every mistake at once, and nothing is written."""
+    """An invalid configuration is reported with its file and lines, all mistakes at once, and nothing is written."""
     (tmp_path / "faulty.yaml").write_text(yaml)
     assert_mistake(charlm("train", tmp_path / "faulty.yaml"), str(tmp_path / "faulty.yaml"), *messages)
     assert list(Path.cwd().iterdir()) == []
@@ -425,7 +425,7 @@ def test_missing_configuration(charlm: CharlmCommand) -> None:
 def test_faulty_corpus(
     charlm: CharlmCommand, config_file: Path, tmp_path: Path, content: bytes | None, messages: list[str]
 ) -> None:
-    """A corpus that cannot be trained on is told with the reason and the remedy, and nothing is written."""
+    """A corpus that cannot be trained on is reported with the reason and the remedy, and nothing is written."""
     path = tmp_path / "faulty.txt"
     if content is not None:
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""The findings on depth: what docs/depth.md says is what the committed results hold."""
+"""The findings on depth: docs/depth.md agrees with the committed results."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A comparison from plan to findings: what is trained, what is not trained again, what is said of failures."""
+"""A comparison from plan to results: the trained runs, the runs that are not repeated, and the reported failures."""
 
 import json
 import shutil
@@ -139,7 +139,7 @@ def test_tuning_takes_the_best_trial(quick: Config, tmp_path: Path) -> None:
 
 
 def test_names_of_runs_and_trials(quick: Config) -> None:
-    """A run is named by depth, width and seed, and where there are trials by the one it follows; trials are apart."""
+    """A run is named by depth, width and seed, and with tuning by its trial; trials have their own directory."""
     untuned, tuned = plan(quick, [1, 2]), plan(quick, [1], num_trials=2)
     arm = untuned.arms[1]
     size = f"2x{arm.hidden_size}"
@@ -168,7 +168,7 @@ def test_arms_of_one_size_are_trained_once(quick: Config, tmp_path: Path) -> Non
 
 
 def test_trial_that_finishes_late_may_change_the_choice(quick: Config, tmp_path: Path) -> None:
-    """Where a better trial is there at the second call, the arm's runs are trained as that one says."""
+    """If the second call finds a better trial, the arm's runs are trained with its values."""
     planned = plan_comparison(quick, [1], [1], "parameters", [4000], 2)
     results, _ = compare(planned, tmp_path)
     chosen = results.groups[0].arms[0].learning_rate

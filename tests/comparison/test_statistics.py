@@ -36,12 +36,12 @@ def test_interval_equals_scipy(gains: list[float]) -> None:
     ],
 )
 def test_verdict(gains: tuple[float, ...], verdict: str) -> None:
-    """An arm is better or worse only where the interval leaves zero out."""
+    """An arm is better or worse only if the interval excludes zero."""
     assert PairedDifference(gains).verdict == verdict
 
 
 def test_seeds_to_decide() -> None:
-    """The number of seeds asked for is the least whose interval would leave zero out."""
+    """The recommended number of seeds is the least whose interval would exclude zero."""
     difference = PairedDifference((0.1, -0.05, 0.06))
     needed = difference.num_seeds_to_decide
     assert needed is not None
@@ -88,14 +88,14 @@ assert "scipy" in sys.modules
 
 
 def test_same_arm_is_rarely_told_apart() -> None:
-    """Arms without a difference are told apart as often as the confidence allows, 5 times in 100."""
+    """Equal arms are found different as often as the confidence level allows, 5 times in 100."""
     samples = stats.norm.rvs(size=(2000, 5), random_state=1)
     decided = sum(PairedDifference(tuple(gains)).verdict != "undecided" for gains in samples.tolist())
     assert 70 <= decided <= 130
 
 
 def test_arm_is_rarely_better_than_itself(config: Config) -> None:
-    """One arm against itself under other seeds, trained for real: told apart about as often as the intervals allow."""
+    """One arm against itself under other seeds, really trained: found different about as often as expected."""
     corpus = load_corpus(config.data.path, config.data.level)
     losses = [train_briefly(config.replace("train", seed=seed, max_steps=8), corpus) for seed in range(60)]
     random, decided = Random(1), 0  # noqa: S311

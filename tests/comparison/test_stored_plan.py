@@ -1,4 +1,4 @@
-"""plan.json: a comparison goes on with its own plan, and another plan in its directory is refused in words."""
+"""plan.json: a comparison resumes with its own plan, and another plan in its directory is an error."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_plan_is_stored(config: Config, tmp_path: Path) -> None:
 def test_depths_budgets_and_seeds_may_change(
     config: Config, tmp_path: Path, changes: dict[str, Any], num_trials: int
 ) -> None:
-    """Other depths, budgets and seeds are no other plan, for their runs have names of their own."""
+    """Other depths, budgets and seeds are the same plan, because their runs have different names."""
     store_plan(plan(config, num_trials=num_trials), tmp_path)
     store_plan(plan(config, **changes, num_trials=num_trials), tmp_path)
 
@@ -49,7 +49,7 @@ def test_depths_budgets_and_seeds_may_change(
 def test_keys_without_influence_may_change(
     config: Config, tmp_path: Path, section: str, key: str, value: int | str
 ) -> None:
-    """What changes no run, or is each run's own, may change between two calls."""
+    """Settings that change no run, or differ between runs, may change between two calls."""
     store_plan(plan(config), tmp_path)
     store_plan(plan(config.replace(section, **{key: value})), tmp_path)
 
@@ -107,7 +107,7 @@ def test_nothing_is_trained_under_another_plan(config: Config, tmp_path: Path) -
 
 @pytest.mark.parametrize("num_trials", [0, 2])
 def test_runs_without_a_plan_are_refused(config: Config, tmp_path: Path, num_trials: int) -> None:
-    """A run or a trial whose plan is not known is not taken for one of this plan."""
+    """A run or a trial of an unknown plan is not used for this plan."""
     planned = plan(config, num_trials=num_trials)
     runs = planned.trials(planned.arms[1]) or planned.runs(planned.arms[1], planned.candidates[0])
     name = runs[1].name

@@ -80,7 +80,7 @@ def results(out: Path) -> dict[str, object]:
 
 
 def test_goes_on_after_signals(config_file: Path, tmp_path: Path) -> None:
-    """However it is stopped, no run is left in training; the same command goes on, and in the end finds the same."""
+    """After any stop, no process trains on; the same command resumes and gives the same results."""
     assert start(config_file, tmp_path / "undisturbed").wait(300) == 0
     out = tmp_path / "out"
     for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
@@ -116,14 +116,14 @@ def test_killed_run_is_one_failure(config: Config, tmp_path: Path) -> None:
 
 
 def test_unforeseen_failure_is_told(config: Config, tmp_path: Path) -> None:
-    """Whatever goes wrong in a run, its reason reaches the parent."""
+    """The reason of any failure in a run reaches the parent."""
     (tmp_path / "run" / "metrics.jsonl").mkdir(parents=True)
     failures = run_tasks([Task(config, tmp_path / "run", False, 1, False)], 1, lambda _: None)
     assert "IsADirectoryError: " in failures[tmp_path / "run"]
 
 
 def test_log_of_runs_side_by_side(config: Config, tmp_path: Path) -> None:
-    """What a run says goes to its own log, where others run beside it."""
+    """The output of a run goes to its own log if others run in parallel."""
     assert run_tasks([Task(config, tmp_path / "run", False, 1, False, make_reporter)], 1, lambda _: None) == {}
     assert "val loss" in (tmp_path / "run" / LOG_NAME).read_text()
 

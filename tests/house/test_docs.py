@@ -1,4 +1,4 @@
-"""The documents: what they link to is there, and the code that they quote stands where they say."""
+"""The documents: their links exist, and the quoted code is at the given lines."""
 
 import re
 import textwrap
@@ -37,7 +37,7 @@ def read_references(document: Path) -> list[Reference]:
 
 
 def describe_fault(reference: Reference) -> str:
-    """Say what is wrong with a reference and where its code really stands; empty if all is well."""
+    """Return the error of a reference and the real place of its code; empty if it is correct."""
     document, label, path, first, last, code = reference
     where = f"{document.name} quotes {path}, lines {first} to {last}"
     file = document.parent / path

@@ -15,7 +15,7 @@ SHORTER = {
     "train": ["--set", "train.max_steps=3", "--set", "model.hidden_size=8"],
     "compare-layers": ["--set", "train.max_steps=3", "--set", "model.hidden_size=8"],
 }
-"""What keeps the commands short here."""
+"""Overrides that keep the commands short in the test."""
 
 
 def charlm_commands() -> list[list[str]]:

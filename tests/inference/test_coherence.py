@@ -16,7 +16,7 @@ IDS = VOCABULARY.encode(TEXT)
 
 @pytest.fixture
 def judge() -> CoherenceJudge:
-    """Return a judge that knows the small text."""
+    """Return a judge of the small text."""
     return CoherenceJudge(IDS[:5000], IDS[5000:], len(VOCABULARY), VOCABULARY.ids["\n"])
 
 

@@ -27,7 +27,7 @@ def model() -> CharLM:
 
 @pytest.fixture
 def ids() -> torch.Tensor:
-    """Return a text that is no multiple of anything, in the type of a corpus."""
+    """Return a text whose length is a multiple of no window or batch, in the type of a corpus."""
     return torch.randint(V, (2999,), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
 
 
@@ -108,7 +108,7 @@ def test_too_short(model: CharLM, length: int) -> None:
 
 
 def test_broken_weights(model: CharLM, ids: torch.Tensor) -> None:
-    """A loss that is not a number is said, not returned."""
+    """A loss that is not a number raises an error."""
     with torch.no_grad():
         model.output.bias[0] = math.nan
     with pytest.raises(CharlmError, match="not a number"):

@@ -223,7 +223,7 @@ def test_a_stream_of_bytes_ends_before_its_stop_text(text: str, stop: str) -> No
 
 
 def test_a_partial_stop_text_is_held_back() -> None:
-    """What may become the stop text waits, and comes once it cannot, or at the end."""
+    """A possible start of the stop text is held back until it cannot become it, or until the end."""
     letters = Vocabulary("char", "abcx")
     assert pieces_of("xabxabc", letters, "abc") == ["x", "", "", "abx", "", "", ""]
     assert pieces_of("xab", letters, "abc") == ["x", "", "", "ab"]
@@ -251,7 +251,7 @@ def test_a_character_cut_off_by_the_end_is_marked() -> None:
 
 
 def test_a_stream_is_a_sample(model: CharLM, vocabulary: Vocabulary) -> None:
-    """A stream and a whole sample of one seed are one text, and a stop text ends both alike."""
+    """A stream and a whole sample of one seed are the same text, and a stop text ends both."""
     (text,) = sample_texts(model, vocabulary, "ab", 60, seed=5)
     stop = text[30:32]
     assert stop not in "ab"

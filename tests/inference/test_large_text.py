@@ -59,7 +59,7 @@ def peaks_mib(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, int]]:
 
 @pytest.mark.parametrize("work", ["dry-run", "text", "split"])
 def test_memory_does_not_grow_with_the_text(peaks_mib: list[dict[str, int]], work: str) -> None:
-    """Beside the pages of a text eight times as long there is no second copy of it, however narrow."""
+    """Memory has no second copy of a text eight times as long, in any integer type."""
     small, large = peaks_mib
     pages_mib = (LARGE_MB - SMALL_MB) * 10**6 / 2**20
     assert large[work] - small["split"] < 1.5 * pages_mib, (small, large)

@@ -17,7 +17,7 @@ def numbers(seed: int, *indices: int, length: int = 600) -> torch.Tensor:
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32, MAX_SEED])
 def test_a_stream_depends_on_the_seed_and_the_index(seed: int) -> None:
-    """A stream is the same beside any other, and differs from every other stream."""
+    """A stream is the same alone and with others, and differs from every other stream."""
     together = numbers(seed, 0, 1, 2, 2**40)
     for place, index in enumerate((0, 1, 2, 2**40)):
         assert torch.equal(numbers(seed, index)[:, 0], together[:, place])
