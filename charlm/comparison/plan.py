@@ -152,7 +152,7 @@ def plan_comparison(
             refuse_shortage(first.config, vocabulary_size)
     except ConfigError as error:
         raise InputError(
-            f"no run can be trained so: {error.problems[0]} Choose other --layers, --seeds or --budget."
+            f"the runs cannot be trained: {error.problems[0]} Choose other --layers, --seeds or --budget."
         ) from None
     return plan
 

@@ -47,7 +47,7 @@ def generate(
 
     Sample i of a seed has its own random numbers, independent of the other samples. The logits can differ in
     their last bits with B, since a matrix product may add in another order: alone, a sample takes the same characters
-    as beside others until a random number falls between two such results. In float32 that was measured at about one
+    as with others until a random number falls between two such results. In float32 that was measured at about one
     draw in 70,000; the rest of that sample is then different.
 
     The model's mode and every other source of randomness stay unchanged.

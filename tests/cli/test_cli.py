@@ -45,7 +45,7 @@ def test_train_with_overrides(charlm: CharlmCommand, config_file: Path) -> None:
 
 
 def test_dry_run_writes_nothing(charlm: CharlmCommand, config_file: Path) -> None:
-    """A dry run prints what the run would be and cost, and leaves no file."""
+    """A dry run prints the size and the cost of the run, and writes no file."""
     outcome = charlm("train", config_file, "--dry-run")
     assert outcome.status == 0
     for word in ("layer 2", "vocabulary", "rarest", "memory", "characters per second", "expected", "unigram"):
@@ -116,7 +116,7 @@ def test_resume_refuses_a_lost_configuration(charlm: CharlmCommand, run: Path) -
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_save_and_say_how_to_go_on(config_file: Path, tmp_path: Path, number: int, status: int) -> None:
-    """Ctrl-C and SIGTERM save, say how to go on, and that command goes on."""
+    """Ctrl-C and SIGTERM save the state and print a command that resumes the run."""
     arguments = ("train", config_file, "--set", "train.max_steps=100000", "--out", tmp_path / "run")
     process = in_subprocess(*arguments)
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -217,7 +217,7 @@ def test_unknown_characters(charlm: CharlmCommand, run: Path) -> None:
 
 
 def test_endless_stream_into_a_pipe_that_closes(run: Path) -> None:
-    """--length 0 streams without end, and ends quietly when its reader goes."""
+    """--length 0 streams without end, and exits without an error when its reader closes the pipe."""
     process = in_subprocess("sample", run, "--length", 0, "--prompt", "1", text=False)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -395,12 +395,12 @@ def test_faulty_configuration(charlm: CharlmCommand, tmp_path: Path, yaml: str, 
 
 
 def test_a_run_is_no_configuration(charlm: CharlmCommand, run: Path) -> None:
-    """A run directory in the place of CONFIG is answered with the command that goes on with the run."""
+    """A run directory in the place of CONFIG gives an error with the command that resumes the run."""
     assert_mistake(charlm("train", run), "this is a directory", f"charlm train --out {run} --resume")
 
 
 def test_a_directory_of_runs_is_no_run(charlm: CharlmCommand, run: Path) -> None:
-    """A directory of runs in the place of RUN is answered with the runs in it."""
+    """A directory of runs in the place of RUN gives an error that lists its runs."""
     assert_mistake(charlm("sample", run.parent), "holds no checkpoint", f"Give a run in it, such as {run}.")
 
 
@@ -485,7 +485,7 @@ def test_faulty_checkpoint(
 
 @pytest.mark.parametrize("command", [["sample", "--length", "5"], ["eval", "--json"]])
 def test_damaged_best(charlm: CharlmCommand, run: Path, command: list[str]) -> None:
-    """Where best.pt is damaged the command works with the newest sound save, and says so on stderr."""
+    """If best.pt is damaged, the newest intact save is used, with a warning on stderr."""
     (run / "best.pt").write_bytes((run / "best.pt").read_bytes()[:5000])
     outcome = charlm(command[0], run, *command[1:])
     assert outcome.status == 0

@@ -131,7 +131,7 @@ def test_keys() -> None:
     ],
 )
 def test_values_in_bash(words: list[str], values: list[str]) -> None:
-    """After a key with a list of values those are candidates; bash replaces only what stands behind the = sign."""
+    """After a key with a list of values those are candidates; bash replaces only the text after the = sign."""
     assert complete_in_bash("train", *words) == [f"plain,{value}" for value in values]
 
 
@@ -183,7 +183,7 @@ print([name for name in ("torch", "tensorboard", "numpy") if name in sys.modules
 
 @pytest.mark.parametrize("name", ["best.pt", "last.pt", "metrics.jsonl"])
 def test_files_that_make_a_run(tmp_path: Path, name: str) -> None:
-    """Completion and training agree on what a directory that holds a run is."""
+    """Completion and training use the same definition of a run directory."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / name).touch()
     assert RunDirectory(tmp_path / "run").has_run
