@@ -1,1 +1,1 @@
-"""What a run leaves on disk: its directory, its checkpoints, and what it takes to resume from them."""
+"""The files of a run: its directory, its checkpoints, its configuration, and resumption from them."""

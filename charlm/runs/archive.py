@@ -1,4 +1,4 @@
-"""Reading a file of torch.save without trust: nothing is executed, and little more memory is taken than it is long."""
+"""Safe reading of torch.save files: no code is executed, and memory use is bounded by about the size of the file."""
 
 import pickletools
 import re
@@ -12,24 +12,24 @@ import torch
 from charlm.errors import InputError
 
 MAX_MEMBERS = 10_000
-"""Parts of a file, at most: each tensor is one, and a model of 100 layers has under 2,000 with its optimizer."""
+"""Maximum number of parts of a file: one per tensor; a model of 100 layers and its optimizer have under 2,000."""
 
 ALLOWED_GLOBALS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch [A-Z][A-Za-z0-9]*Storage")
-"""What a checkpoint names. Torch allows more, a bytearray of any size among it."""
+"""The globals that a checkpoint may reference. Torch allows more, such as a bytearray of any size."""
 
 REMEDY = "Give a run directory, or its best.pt or last.pt."
-"""What to do where a file is no checkpoint."""
+"""The remedy in errors about files that are not checkpoints."""
 
 
 def read_archive(path: Path) -> Any:
-    """Return the plain values and tensors of a file that torch has saved, on the CPU.
+    """Return the plain values and tensors of a file that was written by torch.save, on the CPU.
 
     Raises:
-        InputError: the file is not there, is no such file, is damaged, or is refused as unsafe.
+        InputError: the file does not exist, has another format, is damaged, or is refused as unsafe.
     """
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: this is no regular file. {REMEDY}")
+            raise InputError(f"{path}: this is not a regular file. {REMEDY}")
         with zipfile.ZipFile(path) as archive:
             _check_members(archive, path)
         with warnings.catch_warnings():
@@ -42,29 +42,31 @@ def read_archive(path: Path) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from None
     except zipfile.BadZipFile:
-        raise InputError(f"{path}: this is no whole charlm checkpoint: cut short, or another file. {REMEDY}") from None
-    except Exception as error:  # torch's reader raises whatever a hostile or damaged file provokes
+        raise InputError(
+            f"{path}: this is not a complete charlm checkpoint: truncated, or another kind of file. {REMEDY}"
+        ) from None
+    except Exception as error:  # torch's reader raises many exception types for malicious or damaged files
         reason = str(error).split("\n", 1)[0][:200]
-        raise InputError(f"{path}: refused, this is no safe charlm checkpoint ({reason}). {REMEDY}") from None
+        raise InputError(f"{path}: refused, this is not a safe charlm checkpoint ({reason}). {REMEDY}") from None
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
-    """Check the parts' sizes and checksums, and the names that the pickle among them calls.
+    """Check the sizes and checksums of the parts, and the globals that the pickle references.
 
     Raises:
-        InputError: a part is damaged, or is not as torch.save writes it.
-        ValueError: the pickle is none, or names something that a checkpoint does not hold.
+        InputError: a part is damaged, or was not written by torch.save.
+        ValueError: the pickle is invalid, or references a global that is not allowed.
     """
     members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise InputError(f"{path}: this is no charlm checkpoint, its parts are compressed. {REMEDY}")
+        raise InputError(f"{path}: this is not a charlm checkpoint, its parts are compressed. {REMEDY}")
     if len(members) > MAX_MEMBERS or len({member.filename for member in members}) < len(members):
-        raise ValueError("too many parts, or two of one name")
+        raise ValueError("too many parts, or two with the same name")
     if sum(member.file_size for member in members) > path.stat().st_size:
-        raise ValueError("its parts claim more than the file holds")
+        raise ValueError("its parts claim to be larger than the file")
     damaged = archive.testzip()
     if damaged is not None:
-        raise InputError(f"{path}: damaged, the checksum of {damaged!r} is wrong. Take another checkpoint.")
+        raise InputError(f"{path}: damaged, the checksum of {damaged!r} is wrong. Use another checkpoint.")
     for member in members:
         if member.filename.endswith(".pkl"):
             _check_globals(archive.read(member))

@@ -1,4 +1,4 @@
-"""Checkpoints: one self-contained file each, written atomically, read without trust."""
+"""Checkpoints: self-contained files that are written atomically and read safely."""
 
 import io
 import math
@@ -21,28 +21,28 @@ from charlm.system.version import __version__
 from charlm.text.vocabulary import Vocabulary
 
 FORMAT = 1
-"""Raised when an older charlm could not read what is written."""
+"""Version of the file format; increased when older versions of charlm cannot read the new files."""
 
 OLDEST_FORMAT = 1
 """The oldest format that this charlm reads."""
 
 MAX_STEP = 2**63
-"""Above any number of steps."""
+"""Upper bound of the number of steps, exclusive."""
 
 
 @dataclass
 class Checkpoint:
-    """A model at one moment of a run.
+    """A model at one step of a run.
 
     Attributes:
         config: the run's configuration.
-        vocabulary: its symbols.
-        corpus_digest: of the text that it learns from.
-        step: optimizer steps taken.
+        vocabulary: the model's symbols.
+        corpus_digest: digest of the training text.
+        step: number of optimizer steps taken.
         loss_nats: validation loss when it was saved, nats per character; None before the first validation.
         weights: the model's state dict.
-        training: what resuming needs besides; empty in ``best.pt``.
-        garbage_frac: fraction of garbage among what the best model writes without a prompt; None where not measured.
+        training: the further state that resuming needs; empty in ``best.pt``.
+        garbage_frac: fraction of garbage in text that the best model generates without a prompt; None if not measured.
     """
 
     config: Config
@@ -64,15 +64,15 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] = ()) -> None:
-    """Write a checkpoint; at every moment the file is the old one or the new one, whole.
+    """Write a checkpoint atomically.
 
     Args:
-        checkpoint: what to write.
+        checkpoint: the checkpoint to write.
         path: the file.
-        former: names under which the checkpoints before are kept, the newest first.
+        former: paths under which earlier checkpoints are kept, the newest first.
 
     Raises:
-        CharlmError: the disk is full or not writable; the old file stands.
+        CharlmError: the disk is full or not writable; the old file is kept.
     """
     content = {
         "format": FORMAT,
@@ -92,14 +92,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] =
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint to the CPU. Nothing in the file is executed, whatever it holds.
+    """Read a checkpoint to the CPU. No code in the file is executed, whatever its content.
 
     Raises:
-        InputError: the file is not there, is no charlm checkpoint, is damaged, or is refused as unsafe.
+        InputError: the file does not exist, is not a charlm checkpoint, is damaged, or is refused as unsafe.
     """
     content = read_archive(path)
     if not isinstance(content, dict) or "format" not in content:
-        raise InputError(f"{path}: this is no charlm checkpoint. {REMEDY}")
+        raise InputError(f"{path}: this is not a charlm checkpoint. {REMEDY}")
     _check_format(content, path)
     try:
         config = parse_config(content["config"], str(path))
@@ -122,14 +122,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _check_format(content: dict[str, Any], path: Path) -> None:
-    """Check that this charlm reads the format.
+    """Check that this version of charlm can read the format.
 
     Raises:
-        InputError: it does not; the message names a version that does.
+        InputError: it cannot; the message gives a version that can.
     """
     found, writer = content["format"], content.get("charlm_version")
     if type(found) is not int:
-        raise InputError(f"{path}: this is no charlm checkpoint: its format is {reprlib.repr(found)}. {REMEDY}")
+        raise InputError(f"{path}: this is not a charlm checkpoint: its format is {reprlib.repr(found)}. {REMEDY}")
     known_writer = f"charlm {writer[:20]}" if isinstance(writer, str) else None
     if found > FORMAT:
         raise InputError(
@@ -150,42 +150,42 @@ def _check_plain_values(content: dict[str, Any]) -> None:
     """Check the types of a checkpoint's values.
 
     Raises:
-        ValueError, KeyError: one is missing, or is not what it should be.
+        ValueError, KeyError: a value is missing, or has a wrong type or range.
     """
     for name, expected in PLAIN_TYPES.items():
         if name not in content:
             raise ValueError(f"{name} is missing")
         if not isinstance(content[name], expected) or isinstance(content[name], bool):
-            raise ValueError(f"{name} is of another type")
+            raise ValueError(f"{name} has a wrong type")
     if not 0 <= content["step"] < MAX_STEP:
         raise ValueError(f"step {reprlib.repr(content['step'])} is out of range")
     loss = content["loss_nats"]
     if loss is not None and not (isinstance(loss, float) and math.isfinite(loss)):
-        raise ValueError("loss_nats is no number")
-    garbage_frac = content.get("garbage_frac")  # which older checkpoints lack
+        raise ValueError("loss_nats is not a finite number")
+    garbage_frac = content.get("garbage_frac")  # missing in older checkpoints
     if garbage_frac is not None and not (isinstance(garbage_frac, float) and 0 <= garbage_frac <= 1):
-        raise ValueError("garbage_frac is no number from 0 to 1")
+        raise ValueError("garbage_frac is not a number from 0 to 1")
 
 
 def _check_weights(weights: dict[Any, Any], file_bytes: int) -> None:
-    """Check that the weights are what the file holds, and no more.
+    """Check that the weights are dense float32 tensors and do not take more memory than the file has bytes.
 
     Raises:
-        ValueError: a weight is no dense float32 tensor, or several share what would be copied for each.
+        ValueError: a weight is not a dense float32 tensor, or several weights share storage.
     """
     if not all(type(name) is str and is_plain(weight) for name, weight in weights.items()):
-        raise ValueError("a weight is no tensor")
+        raise ValueError("a weight is not a dense tensor")
     if any(weight.dtype != torch.float32 for weight in weights.values()):
         raise ValueError("a weight is not of type float32")
     if sum(weight.nbytes for weight in weights.values()) > file_bytes:
-        raise ValueError("the weights claim more than the file holds")
+        raise ValueError("the weights claim to be larger than the file")
 
 
 def _check_shapes(weights: dict[str, Tensor], config: Config, vocabulary_size: int) -> None:
-    """Compare the weights with what the configuration claims before memory is taken for that.
+    """Check the shapes of the weights against the configuration before the model is allocated.
 
     Raises:
-        ValueError: they do not fit.
+        ValueError: a shape differs.
     """
     with torch.device("meta"):
         model = CharLM(vocabulary_size, **config.model.model_dump(), kernel="reference")
@@ -195,5 +195,5 @@ def _check_shapes(weights: dict[str, Tensor], config: Config, vocabulary_size: i
         if expected.get(name) != found.get(name):
             claimed, held = (list(shapes[name]) if name in shapes else "none" for shapes in (expected, found))
             raise ValueError(
-                f"its weights do not fit its own configuration, {name[:80]!r} should be {claimed} and is {held}"
+                f"its weights do not match its own configuration: {name[:80]!r} should be {claimed} and is {held}"
             )

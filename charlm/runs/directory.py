@@ -1,9 +1,9 @@
-"""The files of one run, under the names that other tools rely on.
+"""The files of a run, with names that other tools rely on.
 
 runs/NAME/  config.yaml  best.pt  last.pt  metrics.jsonl  samples/  events.out.tfevents.*
 
-Beside them, last-1.pt and so on are the saves before last.pt, damaged.pt is one that was set aside, .lock keeps a
-second process away, and .lock.pid has the number of the process that trains, or trained last.
+Further files: last-1.pt and so on are the saves before last.pt, damaged.pt is a damaged save that was renamed, .lock
+is the lock against a second process, and .lock.pid contains the ID of the latest training process.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class RunDirectory:
 
     @property
     def last_path(self) -> Path:
-        """The checkpoint that the run goes on from."""
+        """The checkpoint from which the run resumes."""
         return self.path / "last.pt"
 
     @property
@@ -56,39 +56,39 @@ class RunDirectory:
 
     @property
     def has_run(self) -> bool:
-        """Whether a run was begun here."""
+        """Whether the directory contains a run."""
         files = (self.config_path, self.best_path, self.last_path, self.metrics_path, *self._former_paths())
         return any(path.exists() for path in files)
 
     def refuse_old_run(self) -> None:
-        """Make sure that no run was begun here.
+        """Raise an error if the directory contains a run.
 
         Raises:
-            InputError: one was.
+            InputError: the directory contains a run.
         """
         if self.has_run:
             raise InputError(
                 f"{self.path}: this directory already holds a run. "
-                "Go on with it by --resume, or give another directory with --out."
+                "Resume it with --resume, or give another directory with --out."
             )
 
     def refuse_second_writer(self) -> None:
-        """Make sure that no other process trains into the directory now; nothing is written.
+        """Raise an error if another process is training in the directory; nothing is written.
 
         Raises:
-            InputError: one does.
+            InputError: another process is training in the directory.
         """
         refuse_holder(self._lock_path)
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
-        """Make the directory, and keep other processes from writing to it within the context.
+        """Create the directory and hold its lock within the context.
 
         Yields:
-            Whether they are kept away: False where the system has no locks.
+            Whether the lock is held; False on a file system that does not support locks.
 
         Raises:
-            InputError: another process trains here, or the path is no directory that can be written to.
+            InputError: another process is training in the directory, or the directory cannot be created or written.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -103,7 +103,7 @@ class RunDirectory:
         return self.path / ".lock"
 
     def begin(self, config_yaml: str, step: int) -> None:
-        """Make ready for the steps after a given one; metrics of later steps are forgotten, for they come again.
+        """Prepare the directory for training after a given step; metrics of later steps are deleted.
 
         Raises:
             CharlmError: the files cannot be written.
@@ -116,7 +116,7 @@ class RunDirectory:
         write_atomically(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
     def save_last(self, checkpoint: Checkpoint) -> None:
-        """Save what the run goes on from, and keep as many saves before it as the configuration says."""
+        """Save the checkpoint to resume from; ``train.keep`` saves are kept in all."""
         keep = checkpoint.config.train.keep
         save_checkpoint(checkpoint, self.last_path, [self.path / f"last-{n}.pt" for n in range(1, keep)])
         for path in self._former_paths()[keep - 1 :]:
@@ -133,27 +133,27 @@ class RunDirectory:
         save_checkpoint(checkpoint, self.best_path)
 
     def load_newest(self, restore: Callable[[Checkpoint], None]) -> tuple[Checkpoint | None, dict[Path, str]]:
-        """Go on from the newest save that one can go on from.
+        """Restore the newest undamaged save.
 
         Args:
-            restore: goes on from a checkpoint; raises DamagedError where its training state is damaged.
+            restore: restores a checkpoint; raises DamagedError if its training state is damaged.
 
         Returns:
-            The checkpoint, or None where nothing was saved yet; and of each damaged newer one what is wrong with it.
+            The checkpoint, or None if there is no save; and a dictionary with the error of each newer, damaged save.
 
         Raises:
-            InputError: there are saves, and none is sound; or ``restore`` raised it.
+            InputError: all saves are damaged; or ``restore`` raised it.
         """
         return load_first_sound([self.last_path, *self._former_paths()], restore)
 
     def load_best(self) -> tuple[Checkpoint, dict[Path, str]]:
-        """Return the best model, or where it is damaged the newest sound save.
+        """Return the best model, or if it is damaged the newest undamaged save.
 
         Returns:
-            The checkpoint; and of each file that was passed over what is wrong with it.
+            The checkpoint; and a dictionary with the error of each damaged file that was skipped.
 
         Raises:
-            InputError: there is no checkpoint, or none is sound.
+            InputError: there is no checkpoint, or all are damaged.
         """
         checkpoint, damaged = load_first_sound([self.best_path, self.last_path, *self._former_paths()])
         if checkpoint is None:
@@ -165,10 +165,10 @@ class RunDirectory:
         return checkpoint, damaged
 
     def set_aside(self, path: Path) -> None:
-        """Move a damaged save out of the way of the sound ones; only one such file is kept.
+        """Rename a damaged save to ``damaged.pt``, which replaces an earlier one.
 
         Raises:
-            CharlmError: it cannot be moved.
+            CharlmError: it cannot be renamed.
         """
         try:
             path.replace(self.path / "damaged.pt")
@@ -176,7 +176,7 @@ class RunDirectory:
             raise cannot_write(path, error) from None
 
     def save_sample(self, step: int, text: str) -> None:
-        """Keep the sample of a step as a text file."""
+        """Write the sample of a step to a text file."""
         write_atomically(self.path / "samples" / f"step-{step:07d}.txt", text.encode())
 
     def append_row(self, row: Row) -> None:
@@ -192,7 +192,7 @@ class RunDirectory:
             raise cannot_write(self.metrics_path, error) from None
 
     def read_rows(self) -> list[Row]:
-        """Return every line of metrics up to the first that is not whole."""
+        """Return the lines of metrics up to the first incomplete or damaged one."""
         if not self.metrics_path.exists():
             return []
         rows: list[Row] = []

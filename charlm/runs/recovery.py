@@ -1,4 +1,4 @@
-"""Recovery from damaged saves: the first checkpoint of a list that is sound."""
+"""Recovery from damaged saves: the first undamaged checkpoint of a list."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,17 +10,17 @@ from charlm.runs.checkpoint import Checkpoint, load_checkpoint
 def load_first_sound(
     paths: Iterable[Path], accept: Callable[[Checkpoint], None] = lambda _: None
 ) -> tuple[Checkpoint | None, dict[Path, str]]:
-    """Return the first sound checkpoint of a list.
+    """Return the first undamaged checkpoint of a list.
 
     Args:
-        paths: where to look, the dearest first; not all need be there.
-        accept: raises DamagedError where a checkpoint that can be read is not good enough.
+        paths: paths in order of preference; some may not exist.
+        accept: called with each readable checkpoint; raises DamagedError to reject it.
 
     Returns:
-        The checkpoint, or None where there is no file; and of each file before it what is wrong with it.
+        The checkpoint, or None if no file exists; and a dictionary with the error of each damaged file before it.
 
     Raises:
-        InputError: there are files, and none is sound; or ``accept`` raised it.
+        InputError: files exist, but all are damaged; or ``accept`` raised it.
     """
     damaged: dict[Path, str] = {}
     for path in filter(Path.exists, paths):
@@ -36,5 +36,5 @@ def load_first_sound(
             continue
         return checkpoint, damaged
     if damaged:
-        raise InputError("no checkpoint of the run is sound.\n  " + "\n  ".join(damaged.values()))
+        raise InputError("all checkpoints of the run are damaged.\n  " + "\n  ".join(damaged.values()))
     return None, damaged

@@ -1,4 +1,4 @@
-"""What a run may go on from: a state that fits its model, and a configuration that keeps its course."""
+"""Checks before a run is resumed: the training state fits the model, and no change alters the trajectory."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ FREE_KEYS = {
     "data.path", "train.log_every", "train.eval_every", "train.checkpoint_every", "train.checkpoint_minutes",
     "train.keep", "train.device",
 }  # fmt: skip
-"""Keys that may change when a run goes on, besides those of the sample: they leave its trajectory alone."""
+"""Keys that may change when a run resumes, besides those of ``sample``: they do not affect the trajectory."""
 
 
 def find_changes(before: Config, now: Config) -> list[str]:
@@ -30,25 +30,25 @@ def find_changes(before: Config, now: Config) -> list[str]:
 
 
 def check_training_state(training: dict[str, Any], parameters: Iterable[Tensor], states: Sequence[LSTMState]) -> None:
-    """Check what a checkpoint holds for resuming, before any of it is used.
+    """Check the training state of a checkpoint before any part of it is used.
 
     Args:
         training: the checkpoint's ``training``.
-        parameters: in the optimizer's order.
-        states: of the shapes that the LSTM's state has.
+        parameters: the model's parameters in the optimizer's order.
+        states: LSTM states with the expected shapes.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: it does not fit.
+        ValueError, KeyError, TypeError, AttributeError: a value is missing, or has a wrong type, shape or range.
     """
     if not isinstance(training["optimizer"], dict) or not isinstance(training["interval"], dict):
-        raise ValueError("the optimizer's state or the interval is of another type")
+        raise ValueError("the optimizer's state or the interval has a wrong type")
     moments = training["optimizer"]["state"]
     for index, parameter in enumerate(parameters if moments else ()):
         _check_tensor(moments[index]["exp_avg"], parameter)
         _check_tensor(moments[index]["exp_avg_sq"], parameter)
         _check_tensor(moments[index]["step"], torch.tensor(0.0))
     if len(training["states"]) != len(states):
-        raise ValueError("the state of another number of layers")
+        raise ValueError("the state has a wrong number of layers")
     for pair, expected in zip(training["states"], states, strict=True):
         for tensor, like in zip(pair, expected, strict=True):
             _check_tensor(tensor, like)
@@ -56,23 +56,23 @@ def check_training_state(training: dict[str, Any], parameters: Iterable[Tensor],
     counts = [training["best"][1], training["skipped_in_a_row"], interval["num_steps"]]
     finite = [training["elapsed_s"], interval["loss_nats"], interval["grad_norm"], interval["training_s"]]
     if any(type(count) is not int or count < 0 for count in counts):
-        raise ValueError("a count is no whole number of at least 0")
+        raise ValueError("a count is not an integer of at least 0")
     if any(type(value) not in (float, int) or not math.isfinite(value) or value < 0 for value in finite):
-        raise ValueError("a sum is no number of at least 0")
-    extension = training.get("extension")  # which older checkpoints lack
+        raise ValueError("a sum is not a finite number of at least 0")
+    extension = training.get("extension")  # missing in older checkpoints
     if extension is not None and not (
         type(extension["step"]) is int and type(extension["learning_rate"]) is float and extension["learning_rate"] > 0
     ):
-        raise ValueError("the extension of the run is no step and learning rate")
+        raise ValueError("the extension of the run is not a step and a positive learning rate")
     if any(type(loss) is not float or math.isnan(loss) for loss in (training["best"][0], training["last_loss_nats"])):
-        raise ValueError("a loss is no number")
+        raise ValueError("a loss is not a number")
 
 
 def _check_tensor(tensor: Any, like: Tensor) -> None:
     if not is_plain(tensor) or tensor.shape != like.shape or tensor.dtype != like.dtype:
-        raise ValueError(f"expected numbers of shape {list(like.shape)}")
+        raise ValueError(f"expected a tensor of shape {list(like.shape)}")
 
 
 def is_plain(value: Any) -> bool:
-    """Return whether a value is a dense tensor that has each of its numbers in memory, once."""
+    """Return whether a value is a dense, contiguous tensor, so that no elements share memory."""
     return type(value) is Tensor and value.layout == torch.strided and value.is_contiguous()

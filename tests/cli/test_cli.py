@@ -466,10 +466,10 @@ def truncate_checkpoint(path: Path) -> None:
     [
         (lambda path: None, "no such checkpoint"),
         (lambda path: path.mkdir(), "holds no checkpoint"),
-        (truncate_checkpoint, "cut short"),
-        (lambda path: path.write_text("hello"), "another file"),
-        (lambda path: path.write_bytes(pickle.dumps([1])), "another file"),
-        (write_malicious_pickle, "no safe charlm checkpoint"),
+        (truncate_checkpoint, "truncated"),
+        (lambda path: path.write_text("hello"), "another kind of file"),
+        (lambda path: path.write_bytes(pickle.dumps([1])), "another kind of file"),
+        (write_malicious_pickle, "not a safe charlm checkpoint"),
     ],
     ids=["missing", "directory without one", "truncated", "text", "pickle", "malicious"],
 )
@@ -489,7 +489,7 @@ def test_damaged_best(charlm: CharlmCommand, run: Path, command: list[str]) -> N
     (run / "best.pt").write_bytes((run / "best.pt").read_bytes()[:5000])
     outcome = charlm(command[0], run, *command[1:])
     assert outcome.status == 0
-    assert outcome.err.startswith(f"warning: {run / 'best.pt'}: this is no whole charlm checkpoint")
+    assert outcome.err.startswith(f"warning: {run / 'best.pt'}: this is not a complete charlm checkpoint")
     assert "warning" not in outcome.out
 
 

@@ -71,9 +71,9 @@ def test_no_sound_checkpoint(run: Path) -> None:
     """Where every checkpoint is damaged, one error names them all; a damaged file that was named is not replaced."""
     for path in run.glob("*.pt"):
         damage(path)
-    with pytest.raises(InputError, match=r"no checkpoint[\s\S]*best\.pt: [\s\S]*last\.pt: [\s\S]*last-1\.pt: "):
+    with pytest.raises(InputError, match=r"are damaged[\s\S]*best\.pt: [\s\S]*last\.pt: [\s\S]*last-1\.pt: "):
         charlm.load(run)
-    with pytest.raises(InputError, match=r"best\.pt: this is no whole charlm checkpoint"):
+    with pytest.raises(InputError, match=r"best\.pt: this is not a complete charlm checkpoint"):
         charlm.load(run / "best.pt")
 
 

@@ -45,8 +45,8 @@ def add_parts(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (claim_more, "its parts claim more than the file holds"),
-        (double_a_name, "two of one name"),
+        (claim_more, "its parts claim to be larger than the file"),
+        (double_a_name, "two with the same name"),
         (add_parts, "too many parts"),
     ],
 )
@@ -61,5 +61,5 @@ def test_claims_are_refused(saved: Path, damage: Callable[[Path], None], message
 def test_pipe_is_refused(tmp_path: Path) -> None:
     """A pipe, which would be waited for without end, is refused at once."""
     os.mkfifo(tmp_path / "x.pt")
-    with pytest.raises(InputError, match="this is no regular file"):
+    with pytest.raises(InputError, match="this is not a regular file"):
         read_archive(tmp_path / "x.pt")

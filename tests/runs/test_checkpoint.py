@@ -133,11 +133,11 @@ def compress(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (cut_short, "cut short"),
+        (cut_short, "truncated"),
         (flip_weight, "checksum"),
         (compress, "compressed"),
-        (lambda _: b"", "cut short"),
-        (lambda _: b"hello, world\n" * 99, "another file"),
+        (lambda _: b"", "truncated"),
+        (lambda _: b"hello, world\n" * 99, "another kind of file"),
     ],
     ids=["truncated", "flipped", "compressed", "empty", "text"],
 )
@@ -162,10 +162,10 @@ def test_keys_that_were_added_later_have_their_former_effect(saved: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1, 2], "no charlm checkpoint"),
-        ({"model": {}}, "no charlm checkpoint"),
-        ({"format": "new"}, "no charlm checkpoint: its format is 'new'"),
-        ({"format": True}, "no charlm checkpoint: its format is True"),
+        ([1, 2], "not a charlm checkpoint"),
+        ({"model": {}}, "not a charlm checkpoint"),
+        ({"format": "new"}, "not a charlm checkpoint: its format is 'new'"),
+        ({"format": True}, "not a charlm checkpoint: its format is True"),
         ({"format": 99}, r"format 99 by a newer charlm; .* reads formats up to 1\. Upgrade charlm\.$"),
         ({"format": 99, "charlm_version": "7.2"}, r"format 99 by charlm 7\.2; .*Upgrade charlm\.$"),
         ({"format": 0}, r"format 0 by an older charlm; .* from 1\. Use the version that wrote it, or train .* again"),
@@ -186,7 +186,7 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     """Weights of other shapes than the configuration says are refused."""
     weights = make_checkpoint().weights | {"output.bias": torch.zeros(4)}
     save_checkpoint(make_checkpoint(weights=weights), tmp_path / "x.pt")
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="do not match"):
         load_checkpoint(tmp_path / "x.pt")
 
 
@@ -197,7 +197,7 @@ def test_weights_that_share_their_numbers(tmp_path: Path) -> None:
     numbers = torch.zeros(max(weight.numel() for weight in weights.values()))
     shared = {name: numbers[: weight.numel()].view(weight.shape) for name, weight in weights.items()}
     save_checkpoint(make_checkpoint(config=config, weights=shared), tmp_path / "x.pt")
-    with pytest.raises(InputError, match="the weights claim more than the file holds"):
+    with pytest.raises(InputError, match="the weights claim to be larger than the file"):
         load_checkpoint(tmp_path / "x.pt")
 
 

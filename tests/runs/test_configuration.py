@@ -137,7 +137,7 @@ def test_defaults_never_stand_in_for_a_lost_configuration(tmp_path: Path, name: 
 def test_damaged_checkpoints_alone_are_refused(tmp_path: Path) -> None:
     """Where all checkpoints are damaged and there is no config.yaml, the message says what is wrong with them."""
     (tmp_path / "last.pt").write_bytes(b"damaged")
-    with pytest.raises(InputError, match=r"no checkpoint of the run is sound.\n.*last.pt: "):
+    with pytest.raises(InputError, match=r"all checkpoints of the run are damaged.\n.*last.pt: "):
         load_run_config(RunDirectory(tmp_path), None, [], resume=True)
 
 

@@ -60,7 +60,7 @@ def test_claims_beyond_the_weights(key: str, value: dict[str, object], tmp_path:
         content["config"]["model"] |= value
     else:
         content[key] = value
-    with pytest.raises(InputError, match="do not fit its own configuration"):
+    with pytest.raises(InputError, match="do not match its own configuration"):
         fuzz_readers.read_checkpoint(fuzz_readers.to_bytes(content), tmp_path)
 
 

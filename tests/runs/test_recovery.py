@@ -131,7 +131,7 @@ def test_no_sound_save(config: Config, tmp_path: Path) -> None:
     for name in names:
         flip(tmp_path / "run" / name)
     before = sorted(path.name for path in (tmp_path / "run").iterdir())
-    with pytest.raises(InputError, match=r"no checkpoint of the run is sound[\s\S]*last\.pt[\s\S]*last-1\.pt"):
+    with pytest.raises(InputError, match=r"all checkpoints of the run are damaged[\s\S]*last\.pt[\s\S]*last-1\.pt"):
         train(config, tmp_path / "run", resume=True)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == before
 
