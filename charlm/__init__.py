@@ -119,7 +119,7 @@ def train(
         InputError: the corpus, the device, the directory or a change of the configuration cannot be used, or the run
             does not fit the memory; nothing is written.
         StoppedError: Ctrl-C or SIGTERM; the state is saved.
-        CharlmError: the run failed; its last checkpoint is unharmed.
+        CharlmError: the run failed; its last checkpoint is intact.
 
     Example:
         config = charlm.load_config("configs/default.yaml", ["train.max_steps=500"])

@@ -118,7 +118,7 @@ class TrainedModel:
             window: start from the zero state every so many characters; None to carry the state.
 
         Raises:
-            InputError: the corpus is gone or has changed, or the part is empty.
+            InputError: the corpus is missing or has changed, or the part is empty.
         """
         return evaluate(self.model, self._load_split(split), window)
 
@@ -152,7 +152,7 @@ class TrainedModel:
             The loss, and the rate and decay with which the weights learned.
 
         Raises:
-            InputError: the corpus is gone or has changed, or the text cannot be read or is too short.
+            InputError: the corpus is missing or has changed, or the text cannot be read or is too short.
         """
         evaluator = DynamicEvaluator(self.model, self._load_split("train"))
         if text is None:
@@ -164,7 +164,7 @@ class TrainedModel:
         """Return the ids of a part of the training corpus, (N,).
 
         Raises:
-            InputError: the corpus is gone or has changed, or the part is empty.
+            InputError: the corpus is missing or has changed, or the part is empty.
         """
         data = self.checkpoint.config.data
         corpus = load_corpus(data.path, data.level)

@@ -18,7 +18,7 @@ REQUESTED = re.compile(r"allocate ([\d.]+ ?[KMGTPE]?i?B\w*)", re.IGNORECASE)
 
 REMEDY = (
     "To train, lower model.hidden_size, model.num_layers, train.batch_size or train.seq_length; to sample, lower "
-    "--length; or end other programs. What was saved before is unharmed."
+    "--length; or end other programs. What was saved before is intact."
 )
 
 

@@ -25,13 +25,13 @@ from charlm.text.vocabulary import Level, Vocabulary
 CACHE_FORMAT = 1
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading an encoded corpus raises where it is not whole."""
+"""Exceptions of reading an encoded corpus that is incomplete or damaged."""
 
 NUM_CODE_POINTS = 0x110000
 BYTE_ORDER_MARK = "\ufeff"
 
 Progress = Callable[[str, Iterable[bytes]], Iterable[bytes]]
-"""Wraps the chunks of one reading, named by its first argument, to show how far it is."""
+"""Wraps the chunks of one reading, which its first argument names, to show its progress."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Corpus:
     """A text as ids.
 
     Attributes:
-        name: the path it was named by.
+        name: the path of the text.
         ids: (N,) of the narrowest unsigned type that holds every id, mapped from disk.
         vocabulary: its symbols, in order of code points.
         counts: how often each symbol occurs, (V,) int64.
@@ -54,15 +54,15 @@ class Corpus:
 
 
 def load_corpus(path: str, level: Level, progress: Progress = lambda _, chunks: chunks) -> Corpus:
-    """Return the corpus that a path names, encoded now or before.
+    """Return the corpus that a path names, from the cache if it was encoded before.
 
     Args:
         path: a file, a directory, a glob, or ``builtin:NAME``.
         level: ``char`` for Unicode code points of UTF-8 text, ``byte`` for bytes as they are.
-        progress: shows how far each reading of the bytes is.
+        progress: shows the progress of each reading.
 
     Raises:
-        InputError: nothing is there, it cannot be read, it is empty, or (level ``char``) it is not UTF-8 text.
+        InputError: nothing is there, the text cannot be read, is empty, or (level ``char``) is not UTF-8.
     """
     sources = find_sources(path)
     digest = _digest(sources, level, progress)
@@ -70,7 +70,7 @@ def load_corpus(path: str, level: Level, progress: Progress = lambda _, chunks: 
     if folder.is_dir():
         try:
             return _open_encoded(folder, path, digest)
-        except UNREADABLE:  # it is what a failing disk left
+        except UNREADABLE:  # the cached files are damaged
             shutil.rmtree(folder, ignore_errors=True)
     _encode(sources, level, folder, progress, path)  # another process may have done so meanwhile; its files stay
     return _open_encoded(folder, path, digest)
@@ -87,16 +87,16 @@ def _digest(sources: list[Source], level: Level, progress: Progress) -> str:
 
 
 def _open_encoded(folder: Path, name: str, digest: str) -> Corpus:
-    """Return what was encoded before.
+    """Return an encoded corpus from the cache.
 
     Raises:
-        UNREADABLE: it is not whole.
+        UNREADABLE: it is incomplete or damaged.
     """
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     vocabulary = Vocabulary.from_plain(meta["vocabulary"])
     file, dtype = folder / "ids.bin", _id_type(len(vocabulary))
     if file.stat().st_size != meta["num_symbols"] * dtype.itemsize or len(meta["counts"]) != len(vocabulary):
-        raise ValueError(f"{folder} is not whole")
+        raise ValueError(f"{folder} is incomplete")
     ids = torch.from_file(str(file), shared=False, size=meta["num_symbols"], dtype=dtype)
     return Corpus(name, ids, vocabulary, torch.tensor(meta["counts"]), digest)
 
@@ -108,7 +108,7 @@ def _id_type(vocabulary_size: int) -> torch.dtype:
 
 
 def _encode(sources: list[Source], level: Level, folder: Path, progress: Progress, name: str) -> None:
-    """Encode into a folder; another process may do so at the same time, and either's files stay.
+    """Encode into a folder; if another process does so at the same time, the files of one of them stay.
 
     Raises:
         CharlmError: the folder cannot be written.
@@ -138,8 +138,8 @@ def _encode(sources: list[Source], level: Level, folder: Path, progress: Progres
             (unfinished / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
     except OSError as error:
         raise CharlmError(
-            f"{folder.parent}: the encoded corpus cannot be kept there: {error.strerror or error}. "
-            "Make room, or name another directory by the environment variable CHARLM_CACHE_DIR."
+            f"{folder.parent}: cannot write the encoded corpus: {error.strerror or error}. "
+            "Free some disk space, or set the environment variable CHARLM_CACHE_DIR to another directory."
         ) from None
 
 
@@ -154,7 +154,7 @@ def _read_codes(sources: list[Source], level: Level, activity: str, progress: Pr
 
 
 def _decode(source: Source, chunks: Iterable[bytes]) -> Iterator[Tensor]:
-    """Yield the code points of UTF-8, a byte-order mark at its start left out."""
+    """Yield the code points of UTF-8, without a byte-order mark at the start."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset = 0
     for chunk in chain(chunks, [b""]):
@@ -164,7 +164,7 @@ def _decode(source: Source, chunks: Iterable[bytes]) -> Iterator[Tensor]:
         except UnicodeDecodeError as error:
             raise InputError(_describe_bad_byte(source, offset - pending + error.start, error.reason)) from None
         if "\0" in text:
-            raise InputError(f"{source.name}: not a text, it holds NUL characters. Use data.level=byte for it.")
+            raise InputError(f"{source.name}: contains NUL characters and is not a text file. Use data.level=byte.")
         if offset == 0:
             text = text.removeprefix(BYTE_ORDER_MARK)
         offset += len(chunk)
@@ -175,7 +175,7 @@ def _decode(source: Source, chunks: Iterable[bytes]) -> Iterator[Tensor]:
 
 
 def _describe_bad_byte(source: Source, offset: int, reason: str) -> str:
-    """Say on which line a byte stands that is no UTF-8, by reading up to it once more."""
+    """Return the error about a byte that is not UTF-8, with its line, which takes another reading."""
     before = 0
     line = 1
     value = b""

@@ -1,4 +1,4 @@
-"""Where a corpus's bytes come from: a file, a directory, a glob, gzip, or Python itself."""
+"""Sources of a corpus: a file, a directory, a glob, gzip, or a text that comes with Python."""
 
 import glob
 import gzip
@@ -15,16 +15,16 @@ from charlm.errors import InputError
 from charlm.text.public import CORPORA
 
 CHUNK_BYTES = 1 << 22
-"""How much of a corpus is in memory at a time: large enough to be fast, small enough not to be noticed."""
+"""Bytes of a corpus that are read at a time: enough to be fast, with little memory."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file, or what stands for one.
+    """One input file, or a built-in text.
 
     Attributes:
-        name: what to call it in an error.
-        open: opens it for reading bytes; a ``.gz`` is unpacked on the way.
+        name: how errors refer to it.
+        open: opens it for reading bytes; a ``.gz`` file is decompressed.
     """
 
     name: str
@@ -46,13 +46,13 @@ class Source:
 
 
 def find_sources(path: str) -> list[Source]:
-    """Return what a corpus path names, in the order in which it is read.
+    """Return the sources that a corpus path names, in the order in which they are read.
 
     Args:
         path: a file, a directory (every file below it but hidden ones, by name), a glob, or ``builtin:NAME``.
 
     Raises:
-        InputError: there is nothing of that name; the message says what to do.
+        InputError: the path names nothing that can be read; the message gives the remedy.
     """
     if path.startswith("builtin:"):
         return _builtin_sources(path)
@@ -65,12 +65,12 @@ def find_sources(path: str) -> list[Source]:
         else:
             names = glob.glob(str(root), recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
             files = [Path(name) for name in names if Path(name).is_file()]
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~NAME of nobody
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the user in ~NAME does not exist
         raise InputError(f"{path}: cannot be read as a corpus: {error}.") from None
     if not files:
         raise InputError(_nothing_found(path, root))
     if not files[0].is_file():  # a pipe can be read once, and a corpus is read three times
-        raise InputError(f"{path}: this is no regular file; save the text to one.")
+        raise InputError(f"{path}: not a regular file; save the text to a regular file.")
     return [Source(str(file), _opener(file)) for file in sorted(files)]
 
 
@@ -111,7 +111,7 @@ def _python_docs() -> str:
 
 
 def _standard_library() -> list[Path]:
-    """Return the standard library's modules, without its tests and without what was installed beside it."""
+    """Return the standard library's modules, without tests and installed packages."""
     root = Path(sysconfig.get_path("stdlib"))
     skipped = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
     return sorted(file for file in root.rglob("*.py") if not skipped.intersection(file.relative_to(root).parts))

@@ -114,7 +114,7 @@ def test_cache_that_fills_up(config: Config, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     done = in_namespace(CACHE_FILLS_UP, tmp_path / "config.yaml", tmp_path / "disk", tmp_path / "run")
     assert done.returncode == 0
-    assert "No space left on device. Make room, or name another directory by" in done.stderr
+    assert "No space left on device. Free some disk space, or set" in done.stderr
     assert done.stderr.endswith("status 1\n")
     assert done.stdout == ""
     assert not (tmp_path / "run").exists()
