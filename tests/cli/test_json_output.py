@@ -122,7 +122,7 @@ def test_the_page_lists_every_key(charlm: CharlmCommand, run: Path, config_file:
         "train": ("train", "--out", run, "--resume"),
         "train --dry-run": ("train", config_file, "--dry-run"),
         "sample": ("sample", run, "--length", 2),
-        "eval": ("eval", run),
+        "eval": ("eval", run, "--dynamic"),
     }
     keys = {name: set(parse(charlm(*arguments, "--json"))) for name, arguments in commands.items()}
     assert {name: documented_keys(name) for name in commands} == keys
