@@ -140,7 +140,9 @@ def test_invalid_utf8_is_located(data: bytes, position: str, tmp_path: Path, cac
 
 def test_a_binary_file_is_refused(tmp_path: Path, cache: Path) -> None:
     """A file with NUL characters is refused as binary, and the error suggests level byte."""
-    with pytest.raises(InputError, match=r"a\.txt: contains NUL characters and is not a text file\. Use data\.level=byte"):
+    with pytest.raises(
+        InputError, match=r"a\.txt: contains NUL characters and is not a text file\. Use data\.level=byte"
+    ):
         load_corpus(write(tmp_path, "ab\0c"), "char")
 
 
