@@ -38,19 +38,19 @@ def complete(command: click.Command, instruction: str) -> int:
     return shell_complete(command, {}, "charlm", VARIABLE, instruction)
 
 
-def complete_run(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+def complete_run(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[Any]]":
     """Return the directories that hold a run, up to two levels deep, and checkpoint files; if there are none, files."""
     found = _find_runs(incomplete) + _find(incomplete, "*.pt")
     return [CompletionItem(path) for path in found] or [CompletionItem(incomplete, type="file")]
 
 
-def complete_out(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+def complete_out(context: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[Any]]":
     """Return the directories that hold a run after ``--resume``; otherwise, or if there are none, directories."""
     found = _find_runs(incomplete) if context.params.get("resume") else []
     return [CompletionItem(path) for path in found] or [CompletionItem(incomplete, type="dir")]
 
 
-def complete_key(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+def complete_key(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[Any]]":
     """Return the configuration keys, each with its ``=``; after the ``=``, the values if the key has a list of them."""
     from charlm.config import Config
 
@@ -106,7 +106,7 @@ class _BashComplete(BashComplete):
             self._split_off = self._split_off.partition("=")[2]  # click completes the value of --option=value alone
         return words[:-1], words[-1]
 
-    def format_completion(self, item: CompletionItem[Any]) -> str:
+    def format_completion(self, item: "CompletionItem[Any]") -> str:
         """Return the type of a candidate, and the text that replaces the incomplete part."""
         return f"{_choose_type(item)},{item.value.removeprefix(self._split_off)}"
 
@@ -121,11 +121,11 @@ class _ZshComplete(ZshComplete):
         '        elif [[ "$type" == "dir" ]]; then',
     )
 
-    def format_completion(self, item: CompletionItem[Any]) -> str:
+    def format_completion(self, item: "CompletionItem[Any]") -> str:
         """Return the type, the value and the meaning of a candidate, a line each."""
         return "\n".join([_choose_type(item), *super().format_completion(item).split("\n")[1:]])
 
 
-def _choose_type(item: CompletionItem[Any]) -> str:
+def _choose_type(item: "CompletionItem[Any]") -> str:
     """Return ``open`` for a candidate that needs more text, after which the shell adds no space."""
     return "open" if item.type == "plain" and item.value.endswith("=") else item.type
