@@ -1,7 +1,7 @@
 """Checks before a run is resumed: the training state fits the model, and no change alters the trajectory."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,12 +29,18 @@ def find_changes(before: Config, now: Config) -> list[str]:
     ]
 
 
-def check_training_state(training: dict[str, Any], parameters: Iterable[Tensor], states: Sequence[LSTMState]) -> None:
+def check_training_state(
+    training: dict[str, Any],
+    parameters: Iterable[Tensor],
+    weights: Mapping[str, Tensor],
+    states: Sequence[LSTMState],
+) -> None:
     """Check the training state of a checkpoint before any part of it is used.
 
     Args:
         training: the checkpoint's ``training``.
         parameters: the model's parameters in the optimizer's order.
+        weights: the model's state dict.
         states: LSTM states with the expected shapes.
 
     Raises:
@@ -47,6 +53,11 @@ def check_training_state(training: dict[str, Any], parameters: Iterable[Tensor],
         _check_tensor(moments[index]["exp_avg"], parameter)
         _check_tensor(moments[index]["exp_avg_sq"], parameter)
         _check_tensor(moments[index]["step"], torch.tensor(0.0))
+    trained = training.get("weights", weights)  # missing in older checkpoints
+    if not isinstance(trained, dict) or trained.keys() != weights.keys():
+        raise ValueError("the trained weights are not those of the model")
+    for name, weight in weights.items():
+        _check_tensor(trained[name], weight)
     if len(training["states"]) != len(states):
         raise ValueError("the state has a wrong number of layers")
     for pair, expected in zip(training["states"], states, strict=True):
@@ -61,9 +72,14 @@ def check_training_state(training: dict[str, Any], parameters: Iterable[Tensor],
         raise ValueError("a sum is not a finite number of at least 0")
     extension = training.get("extension")  # missing in older checkpoints
     if extension is not None and not (
-        type(extension["step"]) is int and type(extension["learning_rate"]) is float and extension["learning_rate"] > 0
+        type(extension["step"]) is int
+        and type(extension["learning_rate"]) is float
+        and 0 < extension["learning_rate"] < math.inf
     ):
         raise ValueError("the extension of the run is not a step and a positive learning rate")
+    garbage_frac = training.get("best_garbage_frac")  # missing in older checkpoints
+    if garbage_frac is not None and not (type(garbage_frac) is float and 0 <= garbage_frac <= 1):
+        raise ValueError("a fraction is not a number from 0 to 1")
     if any(type(loss) is not float or math.isnan(loss) for loss in (training["best"][0], training["last_loss_nats"])):
         raise ValueError("a loss is not a number")
 

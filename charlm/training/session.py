@@ -164,8 +164,8 @@ class Session:
         if self.skipped_in_a_row == MAX_SKIPPED_STEPS:
             raise CharlmError(
                 f"the gradient was not finite in {MAX_SKIPPED_STEPS} steps in a row, up to step {self.step}; earlier "
-                "saves are intact. Lower train.learning_rate or train.grad_clip, or raise train.warmup_steps, "
-                "and train in another directory."
+                "saves are intact. Lower train.learning_rate or train.grad_clip (above 0), or raise "
+                "train.warmup_steps, and train in another directory."
             )
 
     def begin_interval(self) -> Interval:
@@ -221,7 +221,7 @@ class Session:
         training = checkpoint.training
         try:
             parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-            check_training_state(training, parameters, self.states)
+            check_training_state(training, parameters, self.model.state_dict(), self.states)
             self.shown.load_state_dict(checkpoint.weights)
             self.model.load_state_dict(training.get("weights", checkpoint.weights))
             # The parameter groups are determined by the configuration, which is the same.

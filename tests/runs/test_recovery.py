@@ -1,6 +1,7 @@
 """A run after a fault: a damaged save, a full disk, a second process, weights that are no numbers."""
 
 import errno
+import math
 import os
 import resource
 import time
@@ -74,11 +75,38 @@ def damage_random(training: dict[str, Any]) -> None:
 
 
 def damage_interval(training: dict[str, Any]) -> None:
-    """Add a sum that no run keeps, which is found last."""
-    training["interval"]["unheard_of"] = 1.0
+    """Add an unknown sum, which is found last."""
+    training["interval"]["unknown"] = 1.0
 
 
-@pytest.mark.parametrize("damage", [forget_training, damage_moment, damage_random, damage_interval])
+def damage_trained_weight(training: dict[str, Any]) -> None:
+    """Store a trained weight in another precision, which torch would convert without an error."""
+    name, weight = next(iter(training["weights"].items()))
+    training["weights"] = training["weights"] | {name: weight.double()}
+
+
+def damage_garbage_frac(training: dict[str, Any]) -> None:
+    """Store a fraction above 1."""
+    training["best_garbage_frac"] = 1.5
+
+
+def damage_extension(training: dict[str, Any]) -> None:
+    """Store an infinite learning rate."""
+    training["extension"] = {"step": 16, "learning_rate": math.inf}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        forget_training,
+        damage_moment,
+        damage_random,
+        damage_interval,
+        damage_trained_weight,
+        damage_garbage_frac,
+        damage_extension,
+    ],
+)
 def test_save_with_a_damaged_training_state_is_passed_over(
     config: Config, tmp_path: Path, damage: Callable[[dict[str, Any]], None]
 ) -> None:
