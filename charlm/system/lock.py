@@ -38,10 +38,12 @@ def hold(path: Path) -> Iterator[bool]:
 def refuse_holder(path: Path) -> None:
     """Raise an error if another process holds the lock on a file; nothing is written.
 
+    A file that does not exist or cannot be opened counts as free: ``hold`` creates it, or raises the error.
+
     Raises:
         InputError: another process holds the lock.
     """
-    with contextlib.suppress(OSError), _try_to_lock(path, os.O_RDONLY):  # OSError: the file does not exist
+    with contextlib.suppress(OSError), _try_to_lock(path, os.O_RDONLY):
         pass
 
 

@@ -228,6 +228,17 @@ def test_endless_stream_into_a_pipe_that_closes(run: Path) -> None:
     assert process.wait(timeout=60) == 0
 
 
+def test_interrupted_endless_stream(run: Path) -> None:
+    """Ctrl-C ends an endless stream with exit status 130 and no traceback."""
+    process = in_subprocess("sample", run, "--length", 0, "--prompt", "1", text=False)
+    assert process.stdout is not None
+    assert len(process.stdout.read(2000)) == 2000
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == b"\nStopped. Files that were already saved are complete.\n"
+
+
 def test_terminal_that_cannot_show_a_character(config: Config, tmp_path: Path) -> None:
     """A terminal of another encoding shows a question mark for what it cannot show."""
     (tmp_path / "text.txt").write_text("ž" * 500, encoding="utf-8")
