@@ -28,6 +28,7 @@ from charlm.runs.checkpoint import FORMAT, load_checkpoint
 from charlm.text.corpus import Corpus, load_corpus
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.session import Session
+from charlm.training.session_checkpoint import make_checkpoint, restore
 
 MAX_CASE_S = 5.0
 MEMORY_BYTES = 256 << 20
@@ -63,7 +64,7 @@ def tiny_content() -> dict[str, Any]:
     """Return the content of a sound checkpoint, after one step."""
     session = Session(tiny_config(), tiny_corpus())
     session.take_step()
-    checkpoint = session.checkpoint(is_resumable=True)
+    checkpoint = make_checkpoint(session, is_resumable=True)
     plain = {"format": FORMAT, "config": checkpoint.config.model_dump(), "vocabulary": checkpoint.vocabulary.to_plain()}
     return plain | {
         name: getattr(checkpoint, name) for name in ("corpus_digest", "step", "loss_nats", "weights", "training")
@@ -169,7 +170,7 @@ def read_checkpoint(data: bytes, folder: Path) -> None:
     checkpoint = load_checkpoint(path)
     checkpoint.build_model(torch.device("cpu"), "reference")
     session = Session(tiny_config(), tiny_corpus())
-    session.restore(checkpoint)
+    restore(session, checkpoint)
     session.take_step()
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from charlm.config import Config
@@ -17,6 +18,7 @@ from charlm.training.estimates import count_parameters, refuse_shortage
 from charlm.training.observer import Observer
 from charlm.training.reporter import Reporter, RunDescription
 from charlm.training.session import Session
+from charlm.training.session_checkpoint import make_checkpoint, restore
 
 PASSAGE_LENGTH = 256
 """Number of characters of the validation part that reporters may use as input of the model."""
@@ -97,7 +99,7 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
 
 def _begin(session: Session, run: RunDirectory, reporter: Reporter) -> None:
     """Restore the newest save, if there is one, and prepare the run directory."""
-    _, damaged = run.load_newest(session.restore)
+    _, damaged = run.load_newest(partial(restore, session))
     for path, reason in reversed(damaged.items()):
         reporter.warn(f"{reason} The run resumes from the previous save, of step {session.step}.")
         run.set_aside(path)
@@ -137,7 +139,7 @@ def _run_to_end(session: Session, run: RunDirectory, observer: Observer, reporte
             if session.is_finished or session.step % settings.eval_every == 0:
                 observer.validate()
             if signal_number or _is_save_due(session, time.monotonic() - saved_at_s):
-                run.save_last(session.checkpoint(is_resumable=True))
+                run.save_last(make_checkpoint(session, is_resumable=True))
                 saved_at_s = time.monotonic()
             if signal_number and not session.is_finished:
                 raise StoppedError(

@@ -11,6 +11,7 @@ from charlm.runs.directory import Row, RunDirectory
 from charlm.training.diagnosis import Diagnosis
 from charlm.training.reporter import Reporter
 from charlm.training.session import Session
+from charlm.training.session_checkpoint import make_checkpoint
 
 
 class Observer:
@@ -62,7 +63,7 @@ class Observer:
         if session.last_loss_nats < session.best[0]:
             session.best = (session.last_loss_nats, session.step)
             session.best_garbage_frac = row["garbage_frac"]
-            run.save_best(session.checkpoint(is_resumable=False))
+            run.save_best(make_checkpoint(session, is_resumable=False))
         self._show_sample()
 
     def _measure(self) -> Row:

@@ -1,29 +1,26 @@
-"""The state of a run in memory: everything that a step changes, saved and restored exactly.
+"""The state of a run in memory: the model in training, and everything else that a step changes.
 
 Dimensions: B batch, T time.
 """
 
 import math
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from charlm.config import Config
-from charlm.errors import CharlmError, DamagedError, InputError
+from charlm.errors import CharlmError
 from charlm.lstm import LSTMState
 from charlm.lstm.layers import States
 from charlm.model import CharLM
-from charlm.runs.checkpoint import Checkpoint
-from charlm.runs.resumption import check_training_state, find_changes
 from charlm.system.device import choose_device
 from charlm.text.corpus import Corpus
 from charlm.text.streams import ParallelStreams, count_symbols, split_ids
 from charlm.training.averaging import WeightAverage
 from charlm.training.optimization import build_optimizer, choose_precision, train_step
-from charlm.training.schedule import Extension, extend, learning_rate_at
+from charlm.training.schedule import Extension, learning_rate_at
 
 MAX_SKIPPED_STEPS = 5
 """Number of consecutive steps without a finite gradient after which a run fails."""
@@ -172,86 +169,3 @@ class Session:
         """Return the sums since the last line of training metrics, and reset them."""
         interval, self.interval = self.interval, Interval()
         return interval
-
-    def checkpoint(self, is_resumable: bool) -> Checkpoint:
-        """Return a checkpoint of the current model; if ``is_resumable``, with the training state.
-
-        Raises:
-            CharlmError: the weights are not finite; a checkpoint of them must not replace an earlier one.
-        """
-        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
-            raise CharlmError(
-                f"after step {self.step} the weights are not finite; earlier saves are intact. "
-                "Lower train.learning_rate, and train in another directory."
-            )
-        return Checkpoint(
-            config=self.config,
-            vocabulary=self.corpus.vocabulary,
-            corpus_digest=self.corpus.digest,
-            step=self.step,
-            loss_nats=self.last_loss_nats if math.isfinite(self.last_loss_nats) else None,
-            garbage_frac=self.best_garbage_frac,
-            weights=self.shown.state_dict(),
-            training=self._training_state() if is_resumable else {},
-        )
-
-    def _training_state(self) -> dict[str, Any]:
-        return {
-            "weights": self.model.state_dict(),  # stored once if they are the same tensors as "weights"
-            "optimizer": self.optimizer.state_dict(),
-            "states": [list(state) for state in self.states],
-            "random": self.generator.get_state(),
-            "extension": asdict(self.extension) if self.extension else None,
-            "best": list(self.best),
-            "best_garbage_frac": self.best_garbage_frac,
-            "last_loss_nats": self.last_loss_nats,
-            "elapsed_s": self.elapsed_s,
-            "skipped_in_a_row": self.skipped_in_a_row,
-            "interval": asdict(self.interval),
-        }
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Restore the state of a checkpoint; after an error, only restoring another checkpoint is allowed.
-
-        Raises:
-            InputError: the configuration or the corpus differs from that of the run.
-            DamagedError: the training state of the checkpoint is damaged.
-        """
-        self._refuse_changes(checkpoint)
-        training = checkpoint.training
-        try:
-            parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-            check_training_state(training, parameters, self.model.state_dict(), self.states)
-            self.shown.load_state_dict(checkpoint.weights)
-            self.model.load_state_dict(training.get("weights", checkpoint.weights))
-            # The parameter groups are determined by the configuration, which is the same.
-            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": training["optimizer"]["state"]})
-            self.states = tuple(LSTMState(h.to(self.device), c.to(self.device)) for h, c in training["states"])
-            self.generator.set_state(training["random"])
-            self.step = checkpoint.step
-            extension = Extension(**training["extension"]) if training.get("extension") else None
-            self.extension = extend(self.step, checkpoint.config.train, self.config.train, extension)
-            self.best = (training["best"][0], training["best"][1])
-            self.best_garbage_frac = training.get("best_garbage_frac")
-            self.last_loss_nats = training["last_loss_nats"]
-            self.elapsed_s = training["elapsed_s"]
-            self.skipped_in_a_row = training["skipped_in_a_row"]
-            self.interval = Interval(**training["interval"])
-        except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
-            raise DamagedError(
-                f"the run cannot resume from this checkpoint, its training state is damaged: {error}."
-            ) from None
-
-    def _refuse_changes(self, checkpoint: Checkpoint) -> None:
-        if checkpoint.corpus_digest != self.corpus.digest:
-            raise InputError(
-                f"{self.corpus.name}: the text differs from the one that the run started with. "
-                "Give the same text, or start a new run with another --out."
-            )
-        changes = find_changes(checkpoint.config, self.config)
-        if changes:
-            raise InputError(
-                "a run can resume only with the configuration that it started with; "
-                + "; ".join(changes)
-                + ". Omit the configuration to use the run's own, or start a new run with another --out."
-            )

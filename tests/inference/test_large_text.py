@@ -17,6 +17,7 @@ from charlm.system.device import choose_device
 from charlm.training.dry_run import plan_run
 from charlm.inference.evaluation import Evaluation
 from charlm.training.session import Session
+from charlm.training.session_checkpoint import make_checkpoint
 from charlm.text import baselines
 from charlm.text.corpus import load_corpus
 
@@ -34,7 +35,7 @@ for path in sys.argv[1:]:
     corpus = load_corpus(path, "char")
     plan_run(config, corpus)
     show_peak("dry-run")
-    checkpoint = Session(config, corpus).checkpoint(is_resumable=False)
+    checkpoint = make_checkpoint(Session(config, corpus), is_resumable=False)
     model = trained.TrainedModel(checkpoint.build_model(choose_device("cpu")), corpus.vocabulary, checkpoint)
     model.evaluate_text(path)
     show_peak("text")

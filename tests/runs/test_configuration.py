@@ -11,6 +11,7 @@ from charlm.runs.configuration import load_run_config
 from charlm.runs.directory import RunDirectory
 from charlm.text.corpus import load_corpus
 from charlm.training.session import Session
+from charlm.training.session_checkpoint import make_checkpoint
 
 
 @pytest.fixture
@@ -19,7 +20,8 @@ def run(config: Config, tmp_path: Path) -> RunDirectory:
     run = RunDirectory(tmp_path / "run")
     with run.locked():
         run.begin(config.to_yaml(), 0)
-        checkpoint = Session(config, load_corpus(config.data.path, config.data.level)).checkpoint(is_resumable=True)
+        session = Session(config, load_corpus(config.data.path, config.data.level))
+        checkpoint = make_checkpoint(session, is_resumable=True)
         run.save_last(checkpoint)
         run.save_last(checkpoint)
     return run

@@ -14,6 +14,7 @@ from charlm.config import load_config
 from charlm.errors import InputError
 from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
 from charlm.training.session import Session
+from charlm.training.session_checkpoint import make_checkpoint
 
 AS_OFTEN_AS_CI_ALLOWS = settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -94,7 +95,7 @@ def test_hostile_value(path: tuple[object, ...], value: object, tmp_path: Path) 
 def test_every_byte_flipped(tmp_path: Path) -> None:
     """A checkpoint with any one byte in a hundred flipped is refused, or says the same as the sound one."""
     session = Session(fuzz_readers.tiny_config(), fuzz_readers.tiny_corpus())
-    save_checkpoint(session.checkpoint(is_resumable=True), tmp_path / "sound.pt")
+    save_checkpoint(make_checkpoint(session, is_resumable=True), tmp_path / "sound.pt")
     data = (tmp_path / "sound.pt").read_bytes()
     weights = session.model.state_dict()
     for place in range(0, len(data), 101):

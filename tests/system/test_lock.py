@@ -75,7 +75,7 @@ def test_holder_without_a_number(tmp_path: Path) -> None:
 
 
 def test_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
-    """If the lock file is a symbolic link, hold raises the error, the check before it does not, and no file is created."""
+    """If the lock file is a symbolic link, hold raises an error, the check before it does not; no file is created."""
     (tmp_path / ".lock").symlink_to(tmp_path / "victim")
     refuse_holder(tmp_path / ".lock")
     with pytest.raises(OSError, match=r"symbolic links.*\.lock"), hold(tmp_path / ".lock"):

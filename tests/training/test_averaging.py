@@ -15,6 +15,7 @@ from charlm.text.streams import split_ids
 from charlm.training.averaging import WeightAverage
 from charlm.training.loop import train
 from charlm.training.session import Session
+from charlm.training.session_checkpoint import make_checkpoint
 
 
 def test_average_is_the_weighted_sum_of_all_steps(model: CharLM) -> None:
@@ -43,7 +44,7 @@ def test_the_average_is_shown_and_the_weights_are_trained(config: Config) -> Non
     assert session.model.training
     shown, trained = session.shown.state_dict(), session.model.state_dict()
     assert all(not torch.equal(shown[name], trained[name]) for name in shown)
-    checkpoint = session.checkpoint(is_resumable=True)
+    checkpoint = make_checkpoint(session, is_resumable=True)
     assert all(torch.equal(checkpoint.weights[name], shown[name]) for name in shown)
     assert all(torch.equal(checkpoint.training["weights"][name], trained[name]) for name in trained)
 
