@@ -33,6 +33,7 @@ def describe_result(out: Path, result: "TrainingResult") -> dict[str, Any]:
         "baselines_bits": result.baselines_bits,
         "num_parameters": _join_words(result.num_parameters),
         "garbage_frac": result.garbage_frac,
+        "early_stop_step": result.early_stop_step,
         "problems": result.problems,
     }
 

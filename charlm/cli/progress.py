@@ -43,7 +43,7 @@ class ProgressReporter(Reporter):
         self._prefix = f"{name}: " if name else ""
         self._is_terminal = sys.stderr.isatty()
         self._shown: dict[str, str] = {}
-        self._max_steps = 0
+        self._last_step = self._chars_per_step = 0
         self._line_shown_at_s = -LINE_INTERVAL_S
 
     def read(self, activity: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -58,16 +58,17 @@ class ProgressReporter(Reporter):
     def start(self, run: RunDescription) -> None:
         """Print what is trained, and open the bar."""
         model, settings = run.config.model, run.config.train
-        self._max_steps = settings.max_steps
+        self._last_step, self._chars_per_step = run.last_step, settings.batch_size * settings.seq_length
         begun = f"resuming after step {run.step:,}" if run.step else "starting"
+        if run.step >= run.last_step:
+            begun = f"finished at step {run.step:,}"
         self._print(
             f"{begun}: {model.num_layers} x {model.hidden_size} LSTM, {run.num_parameters['whole']:,} parameters, "
             f"{run.precision} on {run.device}, kernel {run.kernel}"
         )
-        chars_per_step = settings.batch_size * settings.seq_length
         self._bar = tqdm(
-            total=settings.max_steps * chars_per_step,
-            initial=run.step * chars_per_step,
+            total=run.last_step * self._chars_per_step,
+            initial=run.step * self._chars_per_step,
             unit="char",
             unit_scale=True,
             bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}",
@@ -77,8 +78,18 @@ class ProgressReporter(Reporter):
     def advance(self, step: int, num_chars: int) -> None:
         """Move the bar."""
         if self._bar is not None:
-            self._bar.set_description_str(f"{self._prefix}step {step}/{self._max_steps} ", refresh=False)
+            self._bar.set_description_str(f"{self._prefix}step {step}/{self._last_step} ", refresh=False)
             self._bar.update(num_chars)
+
+    def begin_cool_down(self, step: int, last_step: int) -> None:
+        """Say when the run ends, and shorten the bar."""
+        self._last_step = last_step
+        if self._bar is not None:
+            self._bar.total = last_step * self._chars_per_step
+        self._print(
+            f"step {step}: the validation loss has stopped falling; the learning rate falls until the run ends at "
+            f"step {last_step}"
+        )
 
     def log(self, row: Row) -> None:
         """Show the losses next to the bar, or as a line."""
@@ -101,10 +112,10 @@ class ProgressReporter(Reporter):
         now_s = time.monotonic()
         if row["split"] == "val" or now_s - self._line_shown_at_s >= LINE_INTERVAL_S:
             self._line_shown_at_s = now_s
-            left_s = row["elapsed_s"] / row["step"] * (self._max_steps - row["step"])
+            left_s = row["elapsed_s"] / row["step"] * (self._last_step - row["step"])
             trained = f" (not averaged {row['trained_loss_nats']:.4f})" if "trained_loss_nats" in row else ""
             self._print(
-                f"step {row['step']}/{self._max_steps}  {row['split']} loss {row['loss_nats']:.4f}{trained}  "
+                f"step {row['step']}/{self._last_step}  {row['split']} loss {row['loss_nats']:.4f}{trained}  "
                 f"{row['chars_per_s']:,.0f} characters/s  {left_s:.0f} s left"
             )
 

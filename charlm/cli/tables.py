@@ -37,11 +37,23 @@ def format_result(config: Config, out: Path, result: TrainingResult) -> str:
             f"{out}: {result.steps:,} steps, {result.num_chars:,} characters, {format_duration(result.elapsed_s)}",
             f"  val loss   {result.best_loss_nats:.4f} nats = {result.best_bits_per_char:.3f} {bits}, "
             f"best at step {result.best_step:,}",
+            *_describe_early_stop(config, result),
             f"  baselines  {baselines} {bits}",
             *(f"  problem    {problem}" for problem in result.problems),
             f"  go on with: charlm sample {out}",
         ]
     )
+
+
+def _describe_early_stop(config: Config, result: TrainingResult) -> list[str]:
+    """Return a line about the end of a run that stopped early; none for another run."""
+    if result.early_stop_step is None:
+        return []
+    validations = f"{config.train.patience} validation{'s' if config.train.patience > 1 else ''}"
+    return [
+        f"  end        stopped early at step {result.steps:,}: at step {result.early_stop_step:,} the validation loss "
+        f"had not fallen for {validations}; lowest at step {result.best_step:,}"
+    ]
 
 
 def format_evaluation(name: str, evaluation: Evaluation, window: int | None, level: str) -> str:
@@ -67,7 +79,8 @@ def format_dry_run(config: Config, plan: DryRun) -> str:
     lines += [f"  {part:<30}{format_bytes(size):>14}" for part, size in plan.memory_bytes.items()]
     if plan.chars_per_s is not None and plan.duration_s is not None:
         lines += ["speed", f"  {'characters per second':<30}{plan.chars_per_s:>14,.0f}"]
-        lines += [f"  {'whole training, expected':<30}{format_duration(plan.duration_s):>14}"]
+        limit = "at most" if config.train.patience > 0 else "expected"
+        lines += [f"  {f'whole training, {limit}':<30}{format_duration(plan.duration_s):>14}"]
     lines += [f"baselines on the val part, {bits_name(config.data.level)}"]
     lines += [f"  {name:<30}{value:>14.3f}" for name, value in plan.baselines_bits.items()]
     return "\n".join(lines)

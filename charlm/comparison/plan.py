@@ -136,8 +136,13 @@ def plan_comparison(
 
     Raises:
         InputError: the corpus cannot be used, a budget is too small, a depth, width or seed is out of range, or a run
-            does not fit the memory.
+            does not fit the memory; or ``train.patience`` is above 0.
     """
+    if config.train.patience > 0:
+        raise InputError(
+            f"train.patience: expected 0 in a comparison, got {config.train.patience}; every arm is trained for "
+            "the same number of steps, train.max_steps."
+        )
     corpus = load_corpus(config.data.path, config.data.level, progress)
     vocabulary_size, model = len(corpus.vocabulary), config.model
     configured = Arm(model.num_layers, model.hidden_size, vocabulary_size, model.embed_size, match, 1)

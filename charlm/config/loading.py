@@ -13,7 +13,7 @@ from charlm.errors import ConfigError, InputError
 MAX_BYTES = 1 << 16
 """Of a configuration file: twenty times what a commented one takes."""
 
-BEFORE_KEYS = {"train": {"average_decay": 0.0, "reset_probability": 0.0}}
+BEFORE_KEYS = {"train": {"average_decay": 0.0, "reset_probability": 0.0, "patience": 0}}
 """What runs did before a key existed: the values of keys that the configuration of an older run lacks."""
 
 
@@ -114,7 +114,17 @@ def _apply_override(override: str, source: YamlSource, places: dict[KeyPath, str
 
 def _cross_checks(config: Config) -> list[Problem]:
     """Return what is wrong between keys that are each right."""
+    problems: list[Problem] = []
     held_out = config.data.val_frac + config.data.test_frac
     if held_out >= 1:
-        return [(("data", "val_frac"), f"with test_frac it leaves nothing to train on (together {held_out:g} of 1).")]
-    return []
+        what = f"with test_frac it leaves nothing to train on (together {held_out:g} of 1)."
+        problems.append((("data", "val_frac"), what))
+    settings = config.train
+    earliest = (settings.patience + 1) * settings.eval_every  # the first validation always lowers the loss
+    if settings.patience > 0 and earliest >= settings.max_steps:
+        what = (
+            f"with train.eval_every={settings.eval_every} a patience of {settings.patience} can run out after step "
+            f"{earliest:,} at the earliest, and train.max_steps is {settings.max_steps:,}. Lower train.eval_every."
+        )
+        problems.append((("train", "patience"), what))
+    return problems

@@ -46,7 +46,12 @@ class TrainConfig(Section):
 
     batch_size: int = Field(32, ge=1, le=MAX_SIZE, description="Parallel streams of text in a step.")
     seq_length: int = Field(64, ge=1, le=MAX_SIZE, description="Characters of each stream in a step.")
-    max_steps: int = Field(2000, ge=1, description="Optimizer steps in the whole run.")
+    max_steps: int = Field(
+        2000, ge=1, description="Optimizer steps in the whole run; the maximum if patience is above 0."
+    )
+    patience: int = Field(
+        0, ge=0, description="Consecutive validations without a lower loss after which a run ends early; 0 for none."
+    )
     learning_rate: float = Field(0.01, gt=0, description="Peak learning rate.")
     learning_rate_floor_frac: float = Field(
         0.05, ge=0, le=1, description="Final learning rate as a fraction of the peak."

@@ -19,13 +19,14 @@ FREE_KEYS = {
 
 def find_changes(before: Config, now: Config) -> list[str]:
     """Return a line for each changed key that would alter the steps of a run; ``max_steps`` may grow."""
+    free_keys = FREE_KEYS - {"train.eval_every"} if now.train.patience > 0 else FREE_KEYS  # validations end such a run
     trees = before.model_dump(), now.model_dump()
     trees[0]["train"]["max_steps"] = max(before.train.max_steps, now.train.max_steps)
     return [
         f"{section}.{key} was {trees[0][section][key]!r} and is now {value!r}"
         for section in ("data", "model", "train")
         for key, value in trees[1][section].items()
-        if value != trees[0][section][key] and f"{section}.{key}" not in FREE_KEYS
+        if value != trees[0][section][key] and f"{section}.{key}" not in free_keys
     ]
 
 
@@ -63,20 +64,14 @@ def check_training_state(
     for pair, expected in zip(training["states"], states, strict=True):
         for tensor, like in zip(pair, expected, strict=True):
             _check_tensor(tensor, like)
-    interval = training["interval"]
-    counts = [training["best"][1], training["skipped_in_a_row"], interval["num_steps"]]
+    interval, decay = training["interval"], training["decay"]
+    counts = [training["best"][1], training["skipped_in_a_row"], interval["num_steps"], decay["start"], decay["end"]]
     finite = [training["elapsed_s"], interval["loss_nats"], interval["grad_norm"], interval["training_s"]]
+    finite.append(decay["learning_rate"])
     if any(type(count) is not int or count < 0 for count in counts):
         raise ValueError("a count is not an integer of at least 0")
     if any(type(value) not in (float, int) or not math.isfinite(value) or value < 0 for value in finite):
-        raise ValueError("a sum is not a finite number of at least 0")
-    extension = training.get("extension")  # missing in older checkpoints
-    if extension is not None and not (
-        type(extension["step"]) is int
-        and type(extension["learning_rate"]) is float
-        and 0 < extension["learning_rate"] < math.inf
-    ):
-        raise ValueError("the extension of the run is not a step and a positive learning rate")
+        raise ValueError("a sum or a rate is not a finite number of at least 0")
     garbage_frac = training.get("best_garbage_frac")  # missing in older checkpoints
     if garbage_frac is not None and not (type(garbage_frac) is float and 0 <= garbage_frac <= 1):
         raise ValueError("a fraction is not a number from 0 to 1")

@@ -38,6 +38,7 @@ class TrainingResult:
         baselines_bits: loss of simple predictors on the same validation part, bits per character.
         num_parameters: number of parameters of each part of the model; the total is last.
         garbage_frac: fraction of garbage in text that the best model generates without a prompt, 0 to 1.
+        early_stop_step: step after which ``train.patience`` ran out; None if the run took ``train.max_steps``.
         problems: problems of the training result, one sentence with advice each.
     """
 
@@ -50,6 +51,7 @@ class TrainingResult:
     baselines_bits: dict[str, float]
     num_parameters: dict[str, int]
     garbage_frac: float | None
+    early_stop_step: int | None
     problems: list[str]
 
     @property
@@ -111,6 +113,7 @@ def _describe_run(session: Session, baselines_bits: dict[str, float]) -> RunDesc
     return RunDescription(
         config=session.config,
         step=session.step,
+        last_step=session.last_step,
         best_loss_nats=session.best[0],
         device=str(session.device),
         precision=session.precision,
@@ -138,12 +141,14 @@ def _run_to_end(session: Session, run: RunDirectory, observer: Observer, reporte
                 observer.log_training()
             if session.is_finished or session.step % settings.eval_every == 0:
                 observer.validate()
+                if session.cool_down_if_due():
+                    reporter.begin_cool_down(session.step, session.last_step)
             if signal_number or _is_save_due(session, time.monotonic() - saved_at_s):
                 run.save_last(make_checkpoint(session, is_resumable=True))
                 saved_at_s = time.monotonic()
             if signal_number and not session.is_finished:
                 raise StoppedError(
-                    f"after step {session.step} of {settings.max_steps}; everything is saved. "
+                    f"after step {session.step} of {session.last_step}; everything is saved. "
                     f"Resume with: charlm train --out {run.path} --resume",
                     signal_number,
                 )
@@ -167,5 +172,6 @@ def _describe_result(session: Session, baselines_bits: dict[str, float]) -> Trai
         baselines_bits=baselines_bits,
         num_parameters=count_parameters(session.config.model, len(session.corpus.vocabulary)),
         garbage_frac=session.best_garbage_frac,
+        early_stop_step=session.early_stop_step,
         problems=judge_result(best_loss_nats / math.log(2), baselines_bits, session.best_garbage_frac),
     )

@@ -18,6 +18,7 @@ class RunDescription:
     Attributes:
         config: what is trained.
         step: steps taken so far.
+        last_step: steps at the end of the run; with ``train.patience`` it may end earlier.
         best_loss_nats: lowest validation loss so far, nats per character; infinite before the first validation.
         device: what the run trains on, such as ``cpu`` or ``cuda:0``.
         precision: of the matrix products, ``fp32`` or ``bf16``.
@@ -29,6 +30,7 @@ class RunDescription:
 
     config: Config
     step: int
+    last_step: int
     best_loss_nats: float
     device: str
     precision: str
@@ -53,6 +55,9 @@ class Reporter:
 
     def log(self, row: Row) -> None:
         """Called with every row that is added to metrics.jsonl."""
+
+    def begin_cool_down(self, step: int, last_step: int) -> None:
+        """Called when ``train.patience`` has run out after a step, so that the run ends after ``last_step``."""
 
     def show_model(self, step: int, model: CharLM) -> None:
         """Called after every validation with the model that was validated; a reporter must not change it."""
@@ -97,6 +102,11 @@ class Reporters(Reporter):
         """Pass it on."""
         for reporter in self._reporters:
             reporter.log(row)
+
+    def begin_cool_down(self, step: int, last_step: int) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.begin_cool_down(step, last_step)
 
     def show_model(self, step: int, model: CharLM) -> None:
         """Pass it on."""

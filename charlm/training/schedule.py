@@ -1,58 +1,91 @@
-"""The learning rate of every step: a linear warm-up, then a cosine, also in a run that is made longer."""
+"""The learning rate of every step, and with it the end of a run: a linear warm-up, the peak, then half a cosine."""
 
 import math
 from dataclasses import dataclass
 
 from charlm.config import TrainConfig
 
+COOL_DOWN_FRAC = 0.2
+"""Length of the decay of a run with ``patience``, as a fraction of the steps before it.
+
+Source: Hägele et al., NeurIPS 2024: a constant rate with such a decay does about as well as a cosine over all steps.
+"""
+
 
 @dataclass(frozen=True)
-class Extension:
-    """Where a run was made longer: a new cosine starts there.
+class Decay:
+    """The fall of the learning rate to its floor along half a cosine; the run ends with it.
 
     Attributes:
-        step: steps taken before it.
-        learning_rate: the rate at which the new cosine starts, the one that the former plan had reached.
+        start: number of steps before it.
+        end: number of steps of the whole run.
+        learning_rate: the rate from which it falls.
     """
 
-    step: int
+    start: int
+    end: int
     learning_rate: float
 
 
-def learning_rate_at(step: int, config: TrainConfig, extension: Extension | None = None) -> float:
+def plan_decay(config: TrainConfig) -> Decay:
+    """Return the decay of a run that is neither stopped early nor made longer.
+
+    It follows the warm-up. With ``patience`` it is as late as a cool-down that ends at ``max_steps``.
+    """
+    start = config.warmup_steps
+    if config.patience > 0:
+        latest = min(config.max_steps - 1, round(config.max_steps / (1 + COOL_DOWN_FRAC)))
+        start = max(start, latest)
+    return Decay(start, config.max_steps, config.learning_rate)
+
+
+def learning_rate_at(step: int, config: TrainConfig, decay: Decay) -> float:
     """Return the learning rate of a step, steps counted from 0.
 
-    It rises linearly to the peak and falls along half a cosine to the floor, which it reaches after the last step. In a
-    run that was made longer a new half cosine leads from the rate that was reached to the same floor at the new end.
+    It rises linearly to the peak, stays there until the decay, and reaches the floor after the last step.
 
     Args:
-        step: the number of the step.
-        config: the plan, with the new ``max_steps`` where the run was made longer.
-        extension: the latest one; None for a run that was not made longer.
+        step: the number of the step; not before an earlier decay that ``decay`` replaced.
+        config: the peak, the floor and the warm-up.
+        decay: the end of the run.
 
-    Source: Loshchilov & Hutter, ICLR 2017.
+    Source: Loshchilov & Hutter, ICLR 2017: the cosine.
     """
+    if step >= decay.start:
+        floor = config.learning_rate * config.learning_rate_floor_frac
+        progress = (step - decay.start) / max(1, decay.end - decay.start)
+        return floor + (decay.learning_rate - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
-    start, rate = config.warmup_steps, config.learning_rate
-    if extension is not None:
-        start, rate = extension.step, extension.learning_rate
-    floor = config.learning_rate * config.learning_rate_floor_frac
-    progress = (step - start) / max(1, config.max_steps - start)
-    return floor + (rate - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return config.learning_rate
 
 
-def extend(step: int, before: TrainConfig, now: TrainConfig, extension: Extension | None) -> Extension | None:
-    """Return the extension of a run whose ``max_steps`` changed after a step, or the one that it had before.
+def cool_down(step: int, config: TrainConfig, decay: Decay) -> Decay:
+    """Return the decay of a run whose patience has run out after a step: it starts there, and ends the run early.
 
-    During the warm-up nothing of the cosine has passed, so the new plan applies as if it had been there from the start.
+    Args:
+        step: steps taken, fewer than ``decay.start``.
+        config: the configuration of the run.
+        decay: the one that was planned.
+    """
+    length = max(1, round(step * COOL_DOWN_FRAC))
+    return Decay(step, min(step + length, config.max_steps), learning_rate_at(step, config, decay))
+
+
+def extend(step: int, before: TrainConfig, now: TrainConfig, decay: Decay) -> Decay:
+    """Return the decay of a run whose ``max_steps`` changed after a step, or the one that it had before.
+
+    Where the planned decay has not started, the new plan applies as if it had been there from the start. Otherwise a
+    new decay falls from the rate that was reached to the same floor at the new end.
 
     Args:
         step: steps taken.
-        before: the former plan.
-        now: the new plan.
-        extension: of the former plan.
+        before: the former configuration.
+        now: the new configuration.
+        decay: of the former configuration.
     """
-    if now.max_steps == before.max_steps or step <= now.warmup_steps:
-        return extension
-    return Extension(step, learning_rate_at(step, before, extension))
+    if now.max_steps == before.max_steps:
+        return decay
+    if step <= decay.start and decay == plan_decay(before):
+        return plan_decay(now)
+    return Decay(step, now.max_steps, learning_rate_at(step, before, decay))

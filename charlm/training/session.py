@@ -20,7 +20,7 @@ from charlm.text.corpus import Corpus
 from charlm.text.streams import ParallelStreams, count_symbols, split_ids
 from charlm.training.averaging import WeightAverage
 from charlm.training.optimization import build_optimizer, choose_precision, train_step
-from charlm.training.schedule import Extension, learning_rate_at
+from charlm.training.schedule import cool_down, learning_rate_at, plan_decay
 
 MAX_SKIPPED_STEPS = 5
 """Number of consecutive steps without a finite gradient after which a run fails."""
@@ -41,6 +41,7 @@ class Session:
 
     Attributes:
         step: number of steps taken.
+        decay: the fall of the learning rate at the end of the run.
         best: lowest validation loss in nats per character, and the step at which it was reached.
         best_garbage_frac: fraction of garbage in text that the best model generates without a prompt; None before the
             first validation.
@@ -73,7 +74,7 @@ class Session:
         self.average = WeightAverage(self.model, decay) if decay > 0 else None
         self.states = self.model.initial_state(config.train.batch_size)
         self.step = 0
-        self.extension: Extension | None = None
+        self.decay = plan_decay(config.train)
         self.best = (math.inf, 0)
         self.best_garbage_frac: float | None = None
         self.last_loss_nats = math.inf
@@ -99,12 +100,22 @@ class Session:
     @property
     def is_finished(self) -> bool:
         """Whether all steps were taken."""
-        return self.step >= self.config.train.max_steps
+        return self.step >= self.last_step
+
+    @property
+    def last_step(self) -> int:
+        """Number of steps at the end of the run: ``max_steps``, or fewer in a run that stops early."""
+        return self.decay.end
+
+    @property
+    def early_stop_step(self) -> int | None:
+        """Step after which the patience ran out; None if the run takes ``max_steps``."""
+        return self.decay.start if self.last_step < self.config.train.max_steps else None
 
     @property
     def learning_rate(self) -> float:
         """The learning rate of the latest step."""
-        return learning_rate_at(max(0, self.step - 1), self.config.train, self.extension)
+        return learning_rate_at(max(0, self.step - 1), self.config.train, self.decay)
 
     def take_step(self) -> bool:
         """Train on the next batch; return False if its gradient is not finite, in which case the weights do not change.
@@ -118,7 +129,7 @@ class Session:
         states = self._reset_some(self.states)
         if batch.is_pass_start:
             states = self.model.initial_state(settings.batch_size)
-        learning_rate = learning_rate_at(self.step, settings, self.extension)
+        learning_rate = learning_rate_at(self.step, settings, self.decay)
         result = train_step(
             self.model,
             self.optimizer,
@@ -164,6 +175,19 @@ class Session:
                 "saves are intact. Lower train.learning_rate or train.grad_clip (above 0), or raise "
                 "train.warmup_steps, and train in another directory."
             )
+
+    def cool_down_if_due(self) -> bool:
+        """Begin the cool-down if the patience has run out, and return whether it did; called after each validation.
+
+        The number of validations since the best one follows from the steps, because ``eval_every`` is constant.
+        """
+        settings = self.config.train
+        if settings.patience == 0 or self.step >= self.decay.start:
+            return False
+        if self.step // settings.eval_every - self.best[1] // settings.eval_every < settings.patience:
+            return False
+        self.decay = cool_down(self.step, settings, self.decay)
+        return True
 
     def begin_interval(self) -> Interval:
         """Return the sums since the last line of training metrics, and reset them."""

@@ -8,7 +8,7 @@ from charlm.errors import CharlmError, DamagedError, InputError
 from charlm.lstm import LSTMState
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.resumption import check_training_state, find_changes
-from charlm.training.schedule import Extension, extend
+from charlm.training.schedule import Decay, extend, plan_decay
 from charlm.training.session import Interval, Session
 
 
@@ -41,7 +41,7 @@ def _training_state(session: Session) -> dict[str, Any]:
         "optimizer": session.optimizer.state_dict(),
         "states": [list(state) for state in session.states],
         "random": session.generator.get_state(),
-        "extension": asdict(session.extension) if session.extension else None,
+        "decay": asdict(session.decay),
         "best": list(session.best),
         "best_garbage_frac": session.best_garbage_frac,
         "last_loss_nats": session.last_loss_nats,
@@ -68,7 +68,7 @@ def restore(session: Session, checkpoint: Checkpoint) -> None:
 
 
 def _restore_training_state(session: Session, checkpoint: Checkpoint) -> None:
-    training, optimizer = checkpoint.training, session.optimizer
+    training, optimizer = _with_decay(checkpoint), session.optimizer
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     check_training_state(training, parameters, session.model.state_dict(), session.states)
     session.shown.load_state_dict(checkpoint.weights)
@@ -78,14 +78,25 @@ def _restore_training_state(session: Session, checkpoint: Checkpoint) -> None:
     session.states = tuple(LSTMState(h.to(session.device), c.to(session.device)) for h, c in training["states"])
     session.generator.set_state(training["random"])
     session.step = checkpoint.step
-    extension = Extension(**training["extension"]) if training.get("extension") else None
-    session.extension = extend(session.step, checkpoint.config.train, session.config.train, extension)
+    decay = Decay(**training["decay"])
+    session.decay = extend(session.step, checkpoint.config.train, session.config.train, decay)
     session.best = (training["best"][0], training["best"][1])
     session.best_garbage_frac = training.get("best_garbage_frac")
     session.last_loss_nats = training["last_loss_nats"]
     session.elapsed_s = training["elapsed_s"]
     session.skipped_in_a_row = training["skipped_in_a_row"]
     session.interval = Interval(**training["interval"])
+
+
+def _with_decay(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the training state with its decay; older checkpoints store where the run was made longer, if it was."""
+    training, settings = checkpoint.training, checkpoint.config.train
+    if "decay" in training:
+        return training
+    decay = asdict(plan_decay(settings))
+    if extension := training.get("extension"):
+        decay |= {"start": extension["step"], "learning_rate": extension["learning_rate"]}
+    return training | {"decay": decay}
 
 
 def _refuse_changes(session: Session, checkpoint: Checkpoint) -> None:

@@ -41,6 +41,7 @@ class TensorBoardReporter(Reporter):
     """
 
     _run: RunDescription
+    _last_step: int
     _best_loss_nats: float
 
     def __init__(self, directory: Path) -> None:
@@ -49,7 +50,7 @@ class TensorBoardReporter(Reporter):
 
     def start(self, run: RunDescription) -> None:
         """Create an event file; the first one of a directory describes the run."""
-        self._run = run
+        self._run, self._last_step = run, run.last_step
         self._best_loss_nats = run.best_loss_nats
         with self._writing():
             is_first = not any(self._directory.glob(f"{EVENT_FILE}*"))
@@ -61,6 +62,10 @@ class TensorBoardReporter(Reporter):
                 self._writer.add_custom_scalars(_lay_out_charts(run.config.data.level))
                 self._writer.add_text("run", _describe_run(run), 0)
                 self._writer.flush()
+
+    def begin_cool_down(self, step: int, last_step: int) -> None:
+        """Note the end of the run."""
+        self._last_step = last_step
 
     def log(self, row: Row) -> None:
         """Write the scalars of a row."""
@@ -78,7 +83,7 @@ class TensorBoardReporter(Reporter):
         with self._writing():
             for tag, value in scalars.items():
                 self._writer.add_scalar(tag, value, step)
-            if split == "val" and step == self._run.config.train.max_steps:
+            if split == "val" and step == self._last_step:
                 self._add_summary(self._writer, _describe_end())
             if split == "val":
                 self._writer.flush()

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import random
 import signal
 import sys
 import time
@@ -112,6 +113,38 @@ def test_resume_refuses_a_lost_configuration(charlm: CharlmCommand, run: Path) -
         (run / name).unlink()
     assert_mistake(charlm("train", "--out", run, "--resume"), "neither a config.yaml nor a last.pt", "--out")
     assert not (run / "last.pt").exists()
+
+
+def test_early_stop(charlm: CharlmCommand, config_file: Path, tmp_path: Path) -> None:
+    """A run that ends early says so while it trains, in its summary, in its JSON, and again when it is resumed."""
+    (tmp_path / "random.txt").write_text("".join(random.Random(1).choices("abcdefgh", k=1000)))  # noqa: S311
+    settings = {"data.path": tmp_path / "random.txt", "model.dropout": 0, "train.learning_rate": 0.03,
+                "train.average_decay": 0, "train.patience": 1, "train.max_steps": 200}  # fmt: skip
+    options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    first = charlm("train", config_file, *options, "--out", tmp_path / "run")
+    again = charlm("train", "--out", tmp_path / "run", "--resume")
+    values = json.loads(charlm("train", "--out", tmp_path / "run", "--resume", "--json").out)
+    end, start, best = values["steps"], values["early_stop_step"], values["best_step"]
+    assert end == start + start // 5 < 200
+    assert first.out == again.out
+    sentence = (
+        f"  end        stopped early at step {end}: at step {start} the validation loss had not fallen for 1 "
+        f"validation; lowest at step {best}\n"
+    )
+    assert sentence in first.out
+    assert f"step {start}: the validation loss has stopped falling; the learning rate falls until the run ends at " in (
+        first.err
+    )
+    assert f"step {start}/200  val loss" in first.err
+    assert f"step {end}/{end}  val loss" in first.err
+    assert f"finished at step {end}: " in again.err
+
+
+def test_dry_run_with_patience(charlm: CharlmCommand, config_file: Path) -> None:
+    """With patience the expected duration is a maximum."""
+    assert "whole training, expected" in charlm("train", config_file, "--dry-run").out
+    patient = charlm("train", config_file, "--dry-run", "--set", "train.patience=1")
+    assert "whole training, at most" in patient.out
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -11,6 +11,7 @@ import pytest
 
 from charlm.cli.progress import ProgressReporter
 from charlm.config import Config
+from charlm.inference.evaluation import Evaluation
 from charlm.training.loop import train
 
 
@@ -27,8 +28,13 @@ def test_plain_lines_without_a_terminal(config: Config, tmp_path: Path, capsys: 
     assert sum("train loss" in line for line in lines) == 1
 
 
-def test_bar_on_a_terminal(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal gets a bar with the step, both losses, the speed and the time that is left."""
+@pytest.mark.parametrize(("patience", "last_step"), [(0, 30), (1, 12)])
+def test_bar_on_a_terminal(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int, last_step: int
+) -> None:
+    """A terminal gets a bar with the step, both losses, the speed and the time that is left, also for an early stop."""
+    monkeypatch.setattr("charlm.training.observer.evaluate", lambda model, ids: Evaluation(1.0, 1))
+    config = config.replace("train", patience=patience, eval_every=5)
     reading, writing = pty.openpty()
     termios.tcsetwinsize(writing, (24, 120))
     with os.fdopen(writing, "w") as terminal:
@@ -36,7 +42,7 @@ def test_bar_on_a_terminal(config: Config, tmp_path: Path, monkeypatch: pytest.M
         train(config, tmp_path / "run", reporter=ProgressReporter())
     monkeypatch.undo()
     shown = drain(reading)
-    assert "step 30/30 " in shown
+    assert f"step {last_step}/{last_step} " in shown
     for part in ("100%", "char/s", "loss=", "val loss=", "<00:00"):
         assert part in shown
 

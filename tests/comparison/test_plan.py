@@ -43,3 +43,9 @@ def test_what_no_run_could_use_is_refused(config: Config) -> None:
         plan.plan_comparison(config, [2], [1], "parameters", [10**13], 0)
     with pytest.raises(InputError, match=r"sample\.prompt='Q'"):
         plan.plan_comparison(config.replace("sample", prompt="Q"), [1], [1], "parameters", [4000], 0)
+
+
+def test_patience_is_refused(config: Config) -> None:
+    """Runs that may end early cannot be compared at an equal number of steps."""
+    with pytest.raises(InputError, match=r"train\.patience: expected 0 in a comparison, got 2; .* train\.max_steps"):
+        plan.plan_comparison(config.replace("train", patience=2), [1], [1], "parameters", [4000], 0)

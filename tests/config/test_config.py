@@ -68,6 +68,11 @@ PROBLEMS = {
         "line 10, train.grad_clip: expected a number of at least 0, got inf.",
         "line 11, train.device: expected auto, cpu, cuda, cuda:N or mps, got 'gpu'.",
     ],
+    "patience_without_effect": [
+        "line 2, train.patience: with train.eval_every=500 a patience of 3 can run out after step 2,000 at the "
+        "earliest, and train.max_steps is 2,000. Lower train.eval_every.",
+        "line 4, data.val_frac: with test_frac it leaves nothing to train on (together 1 of 1).",
+    ],
     "scalar_for_section": [
         "line 1, train: expected keys below it, got '5'.",
         "line 2, model: expected keys below it, got a list.",

@@ -80,6 +80,9 @@ def test_claims_beyond_the_weights(key: str, value: dict[str, object], tmp_path:
         (("training", "random"), torch.zeros(3, dtype=torch.uint8)),
         (("training", "optimizer", "state", 0, "exp_avg"), torch.zeros(1)),
         (("training", "interval", "num_steps"), -3),
+        (("training", "decay"), [0, 30, 0.1]),
+        (("training", "decay", "start"), -1),
+        (("training", "decay", "learning_rate"), float("inf")),
     ],
 )
 def test_hostile_value(path: tuple[object, ...], value: object, tmp_path: Path) -> None:

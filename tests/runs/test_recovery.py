@@ -90,8 +90,19 @@ def damage_garbage_frac(training: dict[str, Any]) -> None:
     training["best_garbage_frac"] = 1.5
 
 
-def damage_extension(training: dict[str, Any]) -> None:
+def damage_decay_rate(training: dict[str, Any]) -> None:
     """Store an infinite learning rate."""
+    training["decay"] = training["decay"] | {"learning_rate": math.inf}
+
+
+def damage_decay_end(training: dict[str, Any]) -> None:
+    """Store a fraction as the number of steps of the run."""
+    training["decay"] = training["decay"] | {"end": 28.5}
+
+
+def damage_old_extension(training: dict[str, Any]) -> None:
+    """Store the extension of a run as older versions did, with an infinite learning rate."""
+    del training["decay"]
     training["extension"] = {"step": 16, "learning_rate": math.inf}
 
 
@@ -104,7 +115,9 @@ def damage_extension(training: dict[str, Any]) -> None:
         damage_interval,
         damage_trained_weight,
         damage_garbage_frac,
-        damage_extension,
+        damage_decay_rate,
+        damage_decay_end,
+        damage_old_extension,
     ],
 )
 def test_save_with_a_damaged_training_state_is_passed_over(

@@ -222,7 +222,7 @@ def test_a_run_can_be_made_longer(config: Config, tmp_path: Path, stop_step: int
     assert "max_steps: 50" in (tmp_path / "broken" / "config.yaml").read_text()
     rates = [row["learning_rate"] for row in rows_without_times(tmp_path / "unbroken") if row["split"] == "train"]
     assert rates[-1] == pytest.approx(config.train.learning_rate * config.train.learning_rate_floor_frac, rel=0.05)
-    assert first.training["extension"]["step"] == stop_step
+    assert first.training["decay"]["start"] == stop_step
 
 
 def test_a_run_cannot_be_made_shorter(config: Config, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
-"""The learning rate of every step, also of a run that is made longer."""
+"""The learning rate of every step, also of a run that is made longer or stops early."""
 
 import pytest
 
 from charlm.config import TrainConfig
-from charlm.training.schedule import Extension, extend, learning_rate_at
+from charlm.training.schedule import Decay, cool_down, extend, learning_rate_at, plan_decay
 
 PLAN = TrainConfig(learning_rate=1.0, learning_rate_floor_frac=0.1, warmup_steps=4, max_steps=104)
+PATIENT = PLAN.model_copy(update={"patience": 3, "max_steps": 120})
 
 
 @pytest.mark.parametrize(
@@ -14,46 +15,103 @@ PLAN = TrainConfig(learning_rate=1.0, learning_rate_floor_frac=0.1, warmup_steps
 )
 def test_learning_rate(step: int, expected: float) -> None:
     """The rate rises linearly, then falls along a cosine to its floor."""
-    assert learning_rate_at(step, PLAN) == pytest.approx(expected)
+    assert learning_rate_at(step, PLAN, plan_decay(PLAN)) == pytest.approx(expected)
 
 
 def test_learning_rate_without_warmup() -> None:
     """Without a warm-up the first step has the full rate."""
-    assert learning_rate_at(0, TrainConfig(learning_rate=0.5, warmup_steps=0)) == 0.5
+    plan = TrainConfig(learning_rate=0.5, warmup_steps=0)
+    assert learning_rate_at(0, plan, plan_decay(plan)) == 0.5
 
 
-def test_longer_run_starts_a_cosine_where_it_stands() -> None:
+def test_longer_run_starts_a_cosine_at_its_present_rate() -> None:
     """From the rate that was reached a new half cosine leads to the same floor at the new end."""
     longer = PLAN.model_copy(update={"max_steps": 254})
-    extension = extend(54, PLAN, longer, None)
-    assert extension == Extension(54, pytest.approx(0.55))
-    rates = [learning_rate_at(step, longer, extension) for step in (54, 154, 254)]
+    decay = extend(54, PLAN, longer, plan_decay(PLAN))
+    assert decay == Decay(54, 254, pytest.approx(0.55))
+    rates = [learning_rate_at(step, longer, decay) for step in (54, 154, 254)]
     assert rates == pytest.approx([0.55, (0.55 + 0.1) / 2, 0.1])
 
 
-def test_finished_run_goes_on_at_the_floor() -> None:
+def test_finished_run_continues_at_the_floor() -> None:
     """A run that had reached its floor stays there."""
     longer = PLAN.model_copy(update={"max_steps": 204})
-    extension = extend(104, PLAN, longer, None)
-    assert [learning_rate_at(step, longer, extension) for step in (104, 150, 203)] == pytest.approx([0.1] * 3)
+    decay = extend(104, PLAN, longer, plan_decay(PLAN))
+    assert [learning_rate_at(step, longer, decay) for step in (104, 150, 203)] == pytest.approx([0.1] * 3)
 
 
 def test_second_extension_starts_from_the_first() -> None:
     """A run can be made longer again, and the rate is continuous each time."""
     second, third = (PLAN.model_copy(update={"max_steps": steps}) for steps in (254, 500))
-    extension = extend(54, PLAN, second, None)
-    again = extend(154, second, third, extension)
-    assert again == Extension(154, learning_rate_at(154, second, extension))
+    decay = extend(54, PLAN, second, plan_decay(PLAN))
+    again = extend(154, second, third, decay)
+    assert again == Decay(154, 500, learning_rate_at(154, second, decay))
     assert learning_rate_at(154, third, again) == pytest.approx(0.325)
 
 
-@pytest.mark.parametrize("step", [0, 4])
-def test_during_the_warmup_the_new_plan_applies_from_the_start(step: int) -> None:
-    """No cosine has started yet, so there is nothing to continue."""
-    assert extend(step, PLAN, PLAN.model_copy(update={"max_steps": 254}), None) is None
+def test_second_extension_at_the_same_step() -> None:
+    """Where a run is made longer twice without a step between, the rate that it had reached is kept."""
+    second, third = (PLAN.model_copy(update={"max_steps": steps}) for steps in (254, 500))
+    assert extend(54, second, third, Decay(54, 254, 0.55)) == Decay(54, 500, pytest.approx(0.55))
 
 
-def test_a_resumed_run_of_the_same_length_keeps_its_plan() -> None:
+@pytest.mark.parametrize(("plan", "step"), [(PLAN, 0), (PLAN, 4), (PATIENT, 4), (PATIENT, 60), (PATIENT, 100)])
+def test_before_the_decay_the_new_plan_applies_from_the_start(plan: TrainConfig, step: int) -> None:
+    """As long as the planned decay has not started, a longer run is planned as if it had been so from the start."""
+    longer = plan.model_copy(update={"max_steps": 254})
+    assert extend(step, plan, longer, plan_decay(plan)) == plan_decay(longer)
+
+
+@pytest.mark.parametrize("decay", [plan_decay(PLAN), Decay(54, 104, 0.5)])
+def test_a_resumed_run_of_the_same_length_keeps_its_decay(decay: Decay) -> None:
     """Without a new length nothing changes."""
-    assert extend(54, PLAN, PLAN, None) is None
-    assert extend(154, PLAN, PLAN, Extension(54, 0.5)) == Extension(54, 0.5)
+    assert extend(80, PLAN, PLAN, decay) == decay
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.25), (4, 1.0), (50, 1.0), (100, 1.0), (110, 0.55), (120, 0.1)])
+def test_with_patience_the_peak_lasts_until_the_latest_cool_down(step: int, expected: float) -> None:
+    """The rate stays at the peak for five sixths of the steps, and falls within a fifth of them to end at max_steps."""
+    assert plan_decay(PATIENT) == Decay(100, 120, 1.0)
+    assert learning_rate_at(step, PATIENT, plan_decay(PATIENT)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({"max_steps": 2}, (4, 2)), ({"max_steps": 2, "warmup_steps": 0}, (1, 2)), ({"warmup_steps": 110}, (110, 120))],
+)
+def test_latest_cool_down_of_a_short_run(changes: dict[str, int], expected: tuple[int, int]) -> None:
+    """The latest cool-down has at least one step, and does not start before the end of the warm-up."""
+    decay = plan_decay(PATIENT.model_copy(update=changes))
+    assert (decay.start, decay.end) == expected
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [(1, Decay(1, 2, 0.5)), (2, Decay(2, 3, 0.75)), (4, Decay(4, 5, 1.0)), (50, Decay(50, 60, 1.0)),
+     (99, Decay(99, 119, 1.0))],
+)  # fmt: skip
+def test_cool_down(step: int, expected: Decay) -> None:
+    """A cool-down falls from the rate that was reached, and takes a fifth of the steps before it, at least one."""
+    assert cool_down(step, PATIENT, plan_decay(PATIENT)) == expected
+
+
+@pytest.mark.parametrize("step", range(1, 102))
+def test_cool_down_ends_at_max_steps_at_the_latest(step: int) -> None:
+    """No step and no rounding lets a cool-down exceed max_steps."""
+    plan = PATIENT.model_copy(update={"max_steps": 122})
+    assert step < plan_decay(plan).start
+    assert step < cool_down(step, plan, plan_decay(plan)).end <= 122
+
+
+def test_cool_down_falls_to_the_floor() -> None:
+    """The rate of a cool-down is continuous at its start, falls along half a cosine, and ends at the floor."""
+    decay = cool_down(50, PATIENT, plan_decay(PATIENT))
+    rates = [learning_rate_at(step, PATIENT, decay) for step in (49, 50, 55, 60)]
+    assert rates == pytest.approx([1.0, 1.0, 0.55, 0.1])
+
+
+def test_longer_run_after_an_early_stop_stays_at_the_floor() -> None:
+    """An early-stopped run that is made longer continues from its rate, and ends at the new max_steps."""
+    longer = PATIENT.model_copy(update={"max_steps": 240})
+    decay = extend(60, PATIENT, longer, Decay(50, 60, 1.0))
+    assert decay == Decay(60, 240, pytest.approx(0.1))

@@ -1,5 +1,6 @@
 """TensorBoard: the tags and values of the event file."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -106,6 +107,20 @@ def test_only_a_finished_run_is_a_success(events: EventAccumulator, config: Conf
     with pytest.raises(StoppedError):
         train(config, tmp_path / "part", reporter=Reporters([Stopper(21), TensorBoardReporter(tmp_path / "part")]))
     assert metadata.SESSION_END_INFO_TAG not in read_events(tmp_path / "part").summary_metadata
+
+
+@pytest.mark.parametrize("stop_step", [0, 11])
+def test_a_run_that_ends_early_is_a_success(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_step: int
+) -> None:
+    """The HParams table says that a run which stopped early is finished, also if it was resumed in its cool-down."""
+    monkeypatch.setattr("charlm.training.observer.evaluate", lambda *_: Evaluation(1.0, 100))
+    config = config.replace("train", patience=1, eval_every=5)
+    reporters = Reporters([Stopper(stop_step), TensorBoardReporter(tmp_path / "run")])
+    with contextlib.suppress(StoppedError):
+        train(config, tmp_path / "run", reporter=reporters)
+    train(config, tmp_path / "run", resume=True, reporter=TensorBoardReporter(tmp_path / "run"))
+    assert metadata.SESSION_END_INFO_TAG in read_events(tmp_path / "run").summary_metadata
 
 
 def test_training_and_validation_share_a_chart(events: EventAccumulator) -> None:
