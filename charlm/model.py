@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charlm.lstm import LSTM, LSTMCell
+from charlm.lstm.dropout import apply_locked_dropout, drop_symbols
 from charlm.lstm.initialization import HIDDEN_RMS, draw_normal, draw_uniform
 from charlm.lstm.kernels.lookup import Lookup
 from charlm.lstm.layers import States
@@ -24,7 +25,9 @@ class CharLM(nn.Module):
         num_layers: L, at least 1.
         hidden_size: H, at least 1.
         embed_size: E, at least 1.
-        dropout: fraction of each layer's features that are dropped in training, 0 to below 1.
+        dropout: fraction of each layer's output features that are dropped in training, 0 to below 1.
+        dropconnect: fraction of the recurrent weights that are dropped in training, 0 to below 1.
+        embedding_dropout: fraction of the symbols whose embedding is dropped in training, 0 to below 1.
         kernel: ``auto`` or the name of a kernel; the weights are the same whatever the kernel.
         generator: draws the initial weights, on the CPU; None for torch's default one.
     """
@@ -36,13 +39,16 @@ class CharLM(nn.Module):
         hidden_size: int,
         embed_size: int,
         dropout: float = 0.0,
+        dropconnect: float = 0.0,
+        embedding_dropout: float = 0.0,
         kernel: str = "auto",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.embedding: nn.Embedding = nn.utils.skip_init(nn.Embedding, vocabulary_size, embed_size)  # type: ignore[no-untyped-call]
         draw_normal(self.embedding.weight, generator)
-        self.lstm = LSTM(embed_size, hidden_size, num_layers, dropout, kernel, generator)
+        self.lstm = LSTM(embed_size, hidden_size, num_layers, dropout, dropconnect, kernel, generator)
+        self.embedding_dropout, self.output_dropout = embedding_dropout, dropout
         self.output: nn.Linear = nn.utils.skip_init(nn.Linear, hidden_size, vocabulary_size)  # type: ignore[no-untyped-call]
         draw_uniform(self.output.weight, LOGIT_SIZE / HIDDEN_RMS, generator)
         self.output.bias.data.zero_()
@@ -82,7 +88,10 @@ class CharLM(nn.Module):
 
         The arguments are those of ``forward``.
         """
-        return self.lstm(self._first_gates(ids.T), states, generator)  # type: ignore[no-any-return]
+        hidden, states = self.lstm(self._first_gates(ids.T, generator), states, generator)
+        if self.training:
+            hidden = apply_locked_dropout(hidden, self.output_dropout, generator)
+        return hidden, states
 
     def project(self, hidden: Tensor) -> Tensor:
         """Return the logits (B, T, V) of hidden states (T, B, H)."""
@@ -94,16 +103,19 @@ class CharLM(nn.Module):
         hidden, states = self.lstm.step(self.embedding(ids), states)
         return self.output(hidden), states
 
-    def _first_gates(self, ids: Tensor) -> Tensor | Lookup:
+    def _first_gates(self, ids: Tensor, generator: torch.Generator | None) -> Tensor | Lookup:
         """Return W x + b of the first layer, (T, B, 4H), for ids (T, B).
 
         x is one of V embeddings, so W x + b is one of V rows: a table and a lookup, unless the table would
         have more rows than the batch has characters.
         """
         first: LSTMCell = self.lstm.cells[0]  # type: ignore[assignment]
-        if self.embedding.num_embeddings > ids.numel():
-            return first.project(self.embedding(ids))
-        return Lookup(first.project(self.embedding.weight), ids)
+        embedding = self.embedding.weight
+        if self.training:
+            embedding = drop_symbols(embedding, self.embedding_dropout, generator)
+        if len(embedding) > ids.numel():
+            return first.project(F.embedding(ids, embedding))
+        return Lookup(first.project(embedding), ids)
 
 
 def mean_loss(logits: Tensor, targets: Tensor) -> Tensor:

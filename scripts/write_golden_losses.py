@@ -24,12 +24,14 @@ TEXT = "".join(f"{n} green bottles hanging on the wall, and if one should fall..
 
 NUM_STEPS = 20
 
-CONFIG = Config().replace("model", num_layers=2, hidden_size=12, embed_size=6, dropout=0.2)
+CONFIG = Config().replace(
+    "model", num_layers=2, hidden_size=12, embed_size=6, dropout=0.2, dropconnect=0.1, embedding_dropout=0.1
+)
 CONFIG = CONFIG.replace(
     "train", batch_size=4, seq_length=16, max_steps=30, warmup_steps=5, learning_rate=6e-3, weight_decay=0.01,
     average_decay=0.8, reset_probability=0.1, device="cpu",
 )  # fmt: skip
-"""Dropout, averaging, clipping and random resets all take part."""
+"""All kinds of dropout, averaging, clipping and random resets all take part."""
 
 COMBINATIONS = list(product(KERNEL_NAMES, ("fp32", "bf16")))
 """Kernels and precisions."""

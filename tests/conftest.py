@@ -53,6 +53,7 @@ def config(corpus_path: Path) -> Config:
         Config()
         .replace("data", path=str(corpus_path), val_frac=0.1, test_frac=0.1)
         .replace("model", num_layers=2, hidden_size=12, embed_size=6, dropout=0.2)
+        .replace("model", dropconnect=0.1, embedding_dropout=0.1)
         .replace(
             "train", batch_size=4, seq_length=16, max_steps=30, warmup_steps=5, log_every=4, eval_every=10,
             checkpoint_every=7, learning_rate=6e-3, weight_decay=0.01,

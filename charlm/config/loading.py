@@ -13,7 +13,10 @@ from charlm.errors import ConfigError, InputError
 MAX_BYTES = 1 << 16
 """Of a configuration file: twenty times what a commented one takes."""
 
-BEFORE_KEYS = {"train": {"average_decay": 0.0, "reset_probability": 0.0, "patience": 0}}
+BEFORE_KEYS = {
+    "model": {"dropconnect": 0.0, "embedding_dropout": 0.0},
+    "train": {"average_decay": 0.0, "reset_probability": 0.0, "patience": 0},
+}
 """What runs did before a key existed: the values of keys that the configuration of an older run lacks."""
 
 

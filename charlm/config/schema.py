@@ -39,6 +39,12 @@ class ModelConfig(Section):
     dropout: float = Field(
         0.0, ge=0, lt=1, description="Fraction of each layer's output features dropped in training, one mask a step."
     )
+    dropconnect: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of the recurrent weights dropped in training, one mask a step."
+    )
+    embedding_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of the symbols whose embedding is dropped in training, one mask a step."
+    )
 
 
 class TrainConfig(Section):

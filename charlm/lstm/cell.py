@@ -68,7 +68,7 @@ class LSTMCell(nn.Module):
         weight_hh: recurrent weights U, (4H, H), rows stacked in the same order.
         bias: b, (4H,), in the same order.
 
-    The weights are uninitialized until ``initialization.initialize_cell`` is called or a state dict is loaded.
+    The weights are uninitialized until ``initialization.initialize_cells`` is called or a state dict is loaded.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:

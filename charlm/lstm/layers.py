@@ -9,29 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from charlm.lstm.cell import LSTMCell, LSTMState
-from charlm.lstm.initialization import HIDDEN_RMS, initialize_cell
+from charlm.lstm.dropout import apply_locked_dropout, drop_connections
+from charlm.lstm.initialization import initialize_cells
 from charlm.lstm.kernels import Kernel, choose_kernel
 from charlm.lstm.kernels.lookup import Lookup
 
 States = tuple[LSTMState, ...]
 """The state of each layer, from the lowest layer up."""
-
-
-def apply_locked_dropout(hidden: Tensor, dropout: float, generator: torch.Generator | None = None) -> Tensor:
-    """Apply locked (variational) dropout: one mask for all steps of a sequence.
-
-    Args:
-        hidden: output of a layer, (T, B, H).
-        dropout: probability of zeroing a feature, 0 to below 1; the other features are divided by 1 - dropout.
-        generator: random generator on the CPU, so that the masks are the same on every device; None for torch's default
-            generator.
-
-    Source: Gal & Ghahramani, NeurIPS 2016.
-    """
-    if dropout == 0:
-        return hidden
-    mask = torch.empty(1, *hidden.shape[1:], dtype=hidden.dtype)  # (1, B, H)
-    return hidden * (mask.bernoulli_(1 - dropout, generator=generator) / (1 - dropout)).to(hidden.device)
 
 
 class LSTM(nn.Module):
@@ -41,7 +25,8 @@ class LSTM(nn.Module):
         input_size: E, at least 1.
         hidden_size: H of every layer, at least 1.
         num_layers: L, at least 1.
-        dropout: dropout probability of each layer's output in training, 0 to below 1.
+        dropout: dropout probability of the output of each layer but the last in training, 0 to below 1.
+        dropconnect: dropout probability of each recurrent weight in training, 0 to below 1.
         kernel: ``auto`` or the name of a kernel.
         generator: random generator of the initial weights, on the CPU; None for torch's default generator.
     """
@@ -52,15 +37,16 @@ class LSTM(nn.Module):
         hidden_size: int,
         num_layers: int,
         dropout: float = 0.0,
+        dropconnect: float = 0.0,
         kernel: str = "auto",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         widths = [input_size] + [hidden_size] * (num_layers - 1)
         self.cells = nn.ModuleList(LSTMCell(width, hidden_size) for width in widths)
-        for cell, input_rms in zip(self._cells(), [1.0] + [HIDDEN_RMS] * (num_layers - 1), strict=True):
-            initialize_cell(cell, input_rms, generator)
+        initialize_cells(self._cells(), generator)
         self.dropout = dropout
+        self.dropconnect = dropconnect
         self._kernel_name = kernel
         choose_kernel(kernel)  # raises now, not in the first step, if the named kernel cannot run
 
@@ -85,24 +71,24 @@ class LSTM(nn.Module):
             gates_x: input projection of the first layer, (T, B, 4H), computed by ``cells[0].project``, or a ``Lookup``
                 of it.
             states: one state per layer, each tensor (B, H); not modified.
-            generator: random generator of the dropout masks in training mode, on the CPU; None for torch's default
-                generator.
+            generator: random generator of the masks in training mode, on the CPU; None for torch's default generator.
 
         Returns:
-            The last layer's hidden states (T, B, H), after dropout in training mode, and the states after the last
-            step.
+            The last layer's hidden states (T, B, H), and the states after the last step.
         """
         kernel = self.kernel
-        dropout = self.dropout if self.training else 0.0
+        dropout, dropconnect = (self.dropout, self.dropconnect) if self.training else (0.0, 0.0)
         first, *upper = zip(self._cells(), states, strict=True)  # pairs of a cell and its state
-        hidden, state = kernel.lstm_sequence(gates_x, first[0].weight_hh, first[1])  # (T, B, H)
+        weight_hh = drop_connections(first[0].weight_hh, dropconnect, generator)
+        hidden, state = kernel.lstm_sequence(gates_x, weight_hh, first[1])  # (T, B, H)
         after = [state]
         for cell, state in upper:
             hidden = apply_locked_dropout(hidden, dropout, generator)
             gates_x = kernel.project(hidden, cell.weight_ih, cell.bias)  # (T, B, 4H)
-            hidden, state = kernel.lstm_sequence(gates_x, cell.weight_hh, state)  # (T, B, H)
+            weight_hh = drop_connections(cell.weight_hh, dropconnect, generator)
+            hidden, state = kernel.lstm_sequence(gates_x, weight_hh, state)  # (T, B, H)
             after.append(state)
-        return apply_locked_dropout(hidden, dropout, generator), tuple(after)
+        return hidden, tuple(after)
 
     def step(self, x: Tensor, states: Sequence[LSTMState]) -> tuple[Tensor, States]:
         """Advance all layers by one step, without dropout.

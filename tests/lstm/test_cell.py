@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from charlm.lstm import LSTMCell, LSTMState
-from charlm.lstm.initialization import initialize_cell
+from charlm.lstm.initialization import initialize_cells
 
 E, H, B = 3, 4, 2
 
@@ -44,7 +44,7 @@ def cell() -> LSTMCell:
     """Return a float64 cell with random weights and biases."""
     torch.manual_seed(1)
     cell = LSTMCell(E, H).double()
-    initialize_cell(cell, 1.0, None)
+    initialize_cells([cell], None)
     nn.init.normal_(cell.bias)
     return cell
 
@@ -115,10 +115,13 @@ def test_inputs_are_not_modified(cell: LSTMCell) -> None:
 
 
 def test_fresh_biases() -> None:
-    """A fresh cell has a forget bias of -1, and all other biases are 0."""
-    cell = LSTMCell(16, 25)
-    initialize_cell(cell, 1.0, None)
-    assert cell.bias.reshape(4, 25).mean(dim=1).tolist() == [0, -1, 0, 0]
+    """The forget biases of the first layer cover the range from -1 to 1, the others' are -1; all other biases are 0."""
+    cells = [LSTMCell(width, 25) for width in (16, 25, 25)]
+    initialize_cells(cells, None)
+    for depth, cell in enumerate(cells):
+        first, forget, *others = cell.bias.reshape(4, 25).unbind()
+        torch.testing.assert_close(forget, torch.linspace(-1, 1, 25) if depth == 0 else torch.full((25,), -1.0))
+        assert not any(bias.any() for bias in (first, *others))
 
 
 def test_detach(cell: LSTMCell) -> None:

@@ -5,15 +5,14 @@ import torch
 from torch import nn
 
 from charlm.lstm import LSTM
-from charlm.lstm.layers import apply_locked_dropout
 
 T, B, E, H = 9, 2, 5, 6
 
 
-def make_stack(num_layers: int, dropout: float = 0.0) -> LSTM:
+def make_stack(num_layers: int, dropout: float = 0.0, dropconnect: float = 0.0) -> LSTM:
     """Return a float64 stack; only the reference kernel supports float64."""
     torch.manual_seed(1)
-    return LSTM(E, H, num_layers, dropout, kernel="reference").double()
+    return LSTM(E, H, num_layers, dropout, dropconnect, kernel="reference").double()
 
 
 def run(stack: LSTM, x: torch.Tensor, states: tuple | None = None) -> tuple:
@@ -64,27 +63,28 @@ def test_stepping_equals_a_sequence() -> None:
         torch.testing.assert_close(hidden, whole[t], rtol=1e-12, atol=1e-14)
 
 
-def test_dropout_is_locked_in_time() -> None:
-    """The same features are dropped at every step, and the scaling of the others keeps the mean."""
-    torch.manual_seed(1)
-    dropped = apply_locked_dropout(torch.ones(T, 50, 40), 0.25)
-    assert torch.equal(dropped, dropped[:1].expand_as(dropped))
-    assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
-    assert dropped.mean().item() == pytest.approx(1, abs=0.05)
-    assert not torch.equal(dropped[0, 0], dropped[0, 1])
-
-
-def test_dropout_after_every_layer_in_training_only() -> None:
-    """Dropout applies to the output of every layer in training, and is off in evaluation."""
+def test_dropout_between_layers_in_training_only() -> None:
+    """Dropout applies to the input of an upper layer in training, and is off in evaluation."""
     stack = make_stack(2, dropout=0.5)
     x = torch.randn(T, B, E, dtype=torch.float64)
     plain, plain_states = run(stack.eval(), x)
     assert torch.equal(plain, run(make_stack(2), x)[0])
-    torch.manual_seed(3)
     hidden, states = run(stack.train(), x)
-    assert (hidden == 0).all(dim=0).any()
-    assert torch.equal(states[0].h, plain_states[0].h)  # the state of the lower layer has no dropout
-    assert not torch.equal(states[1].h, plain_states[1].h)  # its output, the upper layer's input, has
+    assert torch.equal(states[0].h, plain_states[0].h)
+    assert not torch.equal(states[1].h, plain_states[1].h)
+    assert hidden.all()  # the last layer's output has no dropout
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_dropconnect_acts_on_the_recurrent_weights_of_every_layer(depth: int) -> None:
+    """In training, the recurrent weights of a layer change its states; from the zero state the first step has none."""
+    x = torch.randn(T, B, E, dtype=torch.float64)
+    plain, dropped = make_stack(2), make_stack(2, dropconnect=0.5)
+    for stack in (plain, dropped):
+        stack.cells[1 - depth].weight_hh.data.zero_()
+    assert torch.equal(run(dropped.train(), x[:1])[0], run(plain, x[:1])[0])
+    assert not torch.equal(run(dropped, x)[1][depth].h, run(plain, x)[1][depth].h)
+    assert torch.equal(run(dropped.eval(), x)[0], run(plain, x)[0])
 
 
 def test_state_dict_keys_do_not_depend_on_the_kernel() -> None:

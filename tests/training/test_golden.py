@@ -30,5 +30,5 @@ def test_losses_are_the_stored_ones(kernel: str, precision: str) -> None:
         pytest.skip(str(error))
     losses = golden_losses.measure_losses(kernel, precision)
     shares = [count / len(golden_losses.TEXT) for count in Counter(golden_losses.TEXT).values()]
-    assert losses[0] == pytest.approx(-sum(share * math.log(share) for share in shares), abs=0.2)
+    assert losses[0] == pytest.approx(-sum(share * math.log(share) for share in shares), abs=0.3)
     assert losses == pytest.approx(STORED[f"{kernel}/{precision}"], rel=GOLDEN[precision])
