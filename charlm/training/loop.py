@@ -141,6 +141,7 @@ def _run_to_end(session: Session, run: RunDirectory, observer: Observer, reporte
                 observer.log_training()
             if session.is_finished or session.step % settings.eval_every == 0:
                 observer.validate()
+                session.elapsed_s = time.monotonic() - began_at_s  # the last validation is part of the run
                 if session.cool_down_if_due():
                     reporter.begin_cool_down(session.step, session.last_step)
             if signal_number or _is_save_due(session, time.monotonic() - saved_at_s):

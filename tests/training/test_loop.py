@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +181,24 @@ def test_resuming_a_finished_run_returns_its_result(config: Config, tmp_path: Pa
     recorder = Recorder()
     assert train(config, tmp_path / "run", resume=True, reporter=recorder) == first
     assert recorder.steps == []
+
+
+def test_time_includes_every_validation(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The duration of a run includes its validations, the last one too, also when it is resumed."""
+    now_s = 0.0
+
+    class SlowReporter(Reporter):
+        """Lets 100 s pass in every validation."""
+
+        def show_sample(self, step: int, text: str) -> None:
+            """Set the clock."""
+            nonlocal now_s
+            now_s += 100
+
+    ticks_s = itertools.count(step=1e-6)  # speeds divide by a time
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + next(ticks_s))
+    assert 300 <= train(config, tmp_path / "run", reporter=SlowReporter()).elapsed_s < 301
+    assert 300 <= train(config, tmp_path / "run", resume=True).elapsed_s < 301
 
 
 def test_watching_changes_nothing(config: Config, tmp_path: Path) -> None:
