@@ -122,13 +122,18 @@ def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Resul
         ],
         config=plan.config.model_dump(),
         corpus_digest=plan.corpus_digest,
-        versions={
-            "charlm": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        },
+        versions=describe_versions(),
     )
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions of charlm, Python and torch, and the processor with its instruction set."""
+    return {
+        "charlm": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+    }
 
 
 def _summarize_group(budget: int, outcomes: Sequence[ArmOutcome], candidates: Sequence[Candidate], loss: Loss) -> Group:

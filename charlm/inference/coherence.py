@@ -69,7 +69,10 @@ class CoherenceJudge:
         """Draw samples from the zero state and score them; the model's mode is left as it was."""
         prompt = torch.tensor([self._first_id])
         steps = generate(model, prompt, range(NUM_SAMPLES), SAMPLE_LENGTH, Sampling(temperature=1.0), seed)
-        samples = torch.stack(list(steps), dim=1)  # (B, T)
+        return self.score(torch.stack(list(steps), dim=1))
+
+    def score(self, samples: Tensor) -> Coherence:
+        """Score samples, (B, T), that were drawn elsewhere."""
         return Coherence(self._text_bits, tuple(self._mean_bits(sample) for sample in samples))
 
     def _mean_bits(self, ids: Tensor) -> float:
