@@ -20,15 +20,18 @@ NAMES = {
     "former": "all bounds 1/sqrt(fan-in)",
     "factor-4": "upper and output bounds times 4",
     "chosen": "the rule",
-    "forget-0": "forget bias 0",
-    "forget-1": "forget bias 1",
-    "no-unigram": "output bias 0",
-    "measured": "sizes measured (LSUV)",
+    "forget-minus-1": "forget bias -1 in all layers",
 }
 """What the page calls each rule."""
 
-COMPARED = ("former", "factor-4", "chosen")
-"""Rules of the figure and of the first table."""
+DRAWN = ("former", "factor-4", "chosen")
+"""Rules of the figure."""
+
+SHORT_RULES, LONG_RULES = ("former", "factor-4", "forget-minus-1", "chosen"), ("forget-minus-1", "chosen")
+"""Rules of the two tables."""
+
+SHORT, LONG = 300, 1200
+"""Steps of the runs of the two tables; the figure shows the short ones."""
 
 SHOWN_TEXT, SHOWN_WIDTH, SHOWN_DEPTH = "tinyshakespeare.txt", 192, 6
 """Which runs the figure shows."""
@@ -60,15 +63,23 @@ def tabulate(runs: Sequence[Run], rules: Sequence[str], texts: Sequence[str]) ->
 
 def _format_losses(runs: Sequence[Run]) -> str:
     losses = [run["validation"] for run in runs]
-    return f"{statistics.fmean(losses):.3f} ± {statistics.stdev(losses):.3f}"
+    spread = f" ± {statistics.stdev(losses):.3f}" if len(losses) > 1 else ""
+    return f"{statistics.fmean(losses):.3f}{spread}"
+
+
+def make_tables(runs: Sequence[Run]) -> list[str]:
+    """Return the tables of the page, of short and of long runs."""
+    texts = list(dict.fromkeys(run["run"]["text"] for run in runs))
+    groups = ((SHORT, SHORT_RULES), (LONG, LONG_RULES))
+    return [tabulate(select(runs, steps=steps), rules, texts) for steps, rules in groups]
 
 
 def draw(runs: Sequence[Run]) -> bytes:
     """Return a PNG: the size of the signal by layer at the start, and the training loss of shallow and deep models."""
     figure = Figure(figsize=(11, 4), layout="constrained")
     by_layer, by_step = figure.subplots(1, 2)
-    shown = select(runs, text=SHOWN_TEXT, width=SHOWN_WIDTH)
-    for color, rule in enumerate(COMPARED):
+    shown = select(runs, steps=SHORT, text=SHOWN_TEXT, width=SHOWN_WIDTH)
+    for color, rule in enumerate(DRAWN):
         [first, *_] = select(shown, rule=rule, layers=SHOWN_DEPTH, seed=1)
         sizes = [layer["wx"] for layer in first["signal"]["layers"]] + [first["signal"]["logits"]]
         by_layer.plot(range(1, len(sizes) + 1), sizes, f"C{color}o-", label=NAMES[rule])
@@ -98,12 +109,8 @@ def _draw_curve(axes: Axes, runs: Sequence[Run], style: str, label: str) -> None
 def main() -> None:
     """Write docs/initialization.png, and print the tables."""
     runs = read_runs(DOCS / "initialization" / "results.jsonl")
-    texts = list(dict.fromkeys(run["run"]["text"] for run in runs))
     (DOCS / "initialization.png").write_bytes(draw(runs))
-    click.echo(tabulate(runs, COMPARED, texts))
-    others = [rule for rule in NAMES if rule not in COMPARED and select(runs, rule=rule)]
-    if others:
-        click.echo("\n" + tabulate(runs, ["chosen", *others], texts))
+    click.echo("\n\n".join(make_tables(runs)))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from torch import Generator, Tensor
 from charlm.config import Config
 from charlm.inference.evaluation import evaluate
 from charlm.lstm.cell import LSTMCell, LSTMState, lstm_step, split_gates
+from charlm.lstm.initialization import HIDDEN_RMS
 from charlm.model import CharLM
 from charlm.text.corpus import Corpus, load_corpus
 from charlm.training.session import Session
@@ -43,7 +44,8 @@ class Rule:
         logit_size: of the logits without their bias.
         recurrent_gain: standard deviation of U times the square root of H.
         is_orthogonal: whether U is an orthogonal matrix per gate, times the gain.
-        forget_bias: of every layer.
+        first_forget_biases: the range of the biases of the first layer's forget gates.
+        upper_forget_bias: the bias of the others.
         is_unigram: whether the output bias starts at the logarithm of the symbols' frequencies; else at 0.
         embedding_size: of the embeddings.
         hidden_rms: the assumed size of hidden states; None to measure it.
@@ -54,22 +56,27 @@ class Rule:
     logit_size: float = 0.5
     recurrent_gain: float = 1 / math.sqrt(3)
     is_orthogonal: bool = False
-    forget_bias: float = -1.0
+    first_forget_biases: tuple[float, float] = (-1.0, 1.0)
+    upper_forget_bias: float = -1.0
     is_unigram: bool = True
     embedding_size: float = 1.0
     hidden_rms: float | None = None
 
 
+OPEN: dict[str, Any] = {"first_forget_biases": (1.0, 1.0), "upper_forget_bias": 1.0}
+"""Forget gates that start open in all layers."""
+
 RULES: dict[str, Rule | None] = {
     "chosen": None,
-    # Every bound is 1/sqrt(fan-in).
-    "former": Rule(3**-0.5, 3**-0.5, 3**-0.5, forget_bias=1.0, is_unigram=False, hidden_rms=1.0),
+    # Every bound is 1/sqrt(fan-in), and the forget bias 1.
+    "former": Rule(3**-0.5, 3**-0.5, 3**-0.5, **OPEN, is_unigram=False, hidden_rms=1.0),
     # The same, the bounds of the upper W and of the output layer times 4.
-    "factor-4": Rule(3**-0.5, 4 * 3**-0.5, 4 * 3**-0.5, forget_bias=1.0, is_unigram=False, hidden_rms=1.0),
+    "factor-4": Rule(3**-0.5, 4 * 3**-0.5, 4 * 3**-0.5, **OPEN, is_unigram=False, hidden_rms=1.0),
     "measured": Rule(),
-    "forget-1": Rule(forget_bias=1.0),
-    "forget-0": Rule(forget_bias=0.0),
-    "forget-minus-2": Rule(forget_bias=-2.0),
+    "forget-1": Rule(**OPEN),
+    "forget-0": Rule(first_forget_biases=(0.0, 0.0), upper_forget_bias=0.0),
+    "forget-minus-1": Rule(first_forget_biases=(-1.0, -1.0), hidden_rms=HIDDEN_RMS),
+    "first-1": Rule(first_forget_biases=(1.0, 1.0)),
     "upper-half": Rule(upper_size=0.5),
     "logits-quarter": Rule(logit_size=0.25),
     "logits-1": Rule(logit_size=1.0),
@@ -133,7 +140,8 @@ def apply_rule(rule: Rule, model: CharLM, ids: Tensor, counts: Tensor, generator
             else uniform(cell.weight_hh.shape, std, generator)
         )
         cell.weight_hh.copy_(recurrent)
-        split_gates(cell.bias.zero_())[1].fill_(rule.forget_bias)
+        low, high = rule.first_forget_biases if cell is model.lstm.cells[0] else (rule.upper_forget_bias,) * 2
+        split_gates(cell.bias.zero_())[1].copy_(torch.linspace(low, high, cell.hidden_size))
         x = run_layer(cell, x)
         assumed, size = rule.hidden_rms, rule.upper_size
     draw_reader(model.output.weight, rule.logit_size, x, assumed)
