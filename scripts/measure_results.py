@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from charlm.config import Config, load_config
+from charlm.config import Config, load_config, parse_config
 from charlm.errors import CharlmError, InputError
 from charlm.system.process import keep_freed_memory, limit_openmp_spinning
 
@@ -213,10 +213,15 @@ def measure(run: Run, out: Path) -> dict[str, Any]:
     return {"run": run.identify(), "machine": machine, "results": results, "validations": validations}
 
 
+def complete(run: dict[str, Any]) -> dict[str, Any]:
+    """Return what identifies a recorded run, with the configuration keys that were added after it was measured."""
+    return run | {"config": parse_config(run["config"], "a record").model_dump()}
+
+
 def measure_all(runs: Sequence[Run], out: Path) -> None:
     """Measure the runs that have no record yet, and append their records."""
     lines = RECORDS.read_text(encoding="utf-8").splitlines() if RECORDS.exists() else []
-    known = [json.loads(line)["run"] for line in lines]
+    known = [complete(json.loads(line)["run"]) for line in lines]
     for run in runs:
         if run.identify() in known:
             continue

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from charlm.comparison.table import format_table
+from charlm.config import parse_config
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -40,8 +41,11 @@ Found = dict[tuple[str, str], list[Record]]
 
 
 def read_records(path: Path) -> list[Record]:
-    """Return the records of a file; none if it does not exist."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    """Return the records of a file, with keys that were added after they were measured; none if there is no file."""
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    for record in records:
+        record["run"]["config"] = parse_config(record["run"]["config"], "a record").model_dump()
+    return records
 
 
 def select(records: Sequence[Record], group: str) -> Found:

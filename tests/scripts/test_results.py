@@ -111,6 +111,17 @@ def test_a_stopped_measurement_goes_on(measure: Measure) -> None:
     assert measure().stdout == ""
 
 
+def test_a_record_from_before_a_key_counts(measure: Measure) -> None:
+    """A record that lacks a key which was added later still belongs to its run."""
+    assert measure().exit_code == 0
+    records = read_records()
+    for record in records:
+        del record["run"]["config"]["train"]["patience"]
+    measure_results.RECORDS.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    assert measure().stdout == ""
+    assert write_results.read_records(measure_results.RECORDS)[0]["run"]["config"]["train"]["patience"] == 0
+
+
 @pytest.mark.parametrize(
     ("preset", "text", "message"),
     [("none.yaml", "text.txt", "none.yaml: the group tiny"), ("default.yaml", "none.txt", "the file none.txt")],
