@@ -194,7 +194,7 @@ def describe_machines(found: Found) -> str:
     sentences = [
         f"Measured with charlm {machine['charlm']}, torch {machine['torch']} and Python {machine['python']} on "
         f"{machine['device']} ({machine['processor']}), {machine['precision']}, kernel {machine['kernel']}, "
-        f"{machine['num_threads']} threads."
+        f"{machine['num_threads']} thread{'s' if machine['num_threads'] > 1 else ''}."
         for machine in machines
     ]
     return "\n".join(dict.fromkeys(sentences))
