@@ -1,0 +1,67 @@
+"""The study of regularization: what its variants train, and that the page shows its records."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from repository import ROOT, load_script
+
+from charlm.text.corpus import Corpus, load_corpus
+
+script = load_script("study_regularization")
+RECORDS = ROOT / "docs" / "regularization" / "results.jsonl"
+TINY = script.BASE.replace("model", hidden_size=8, embed_size=4).replace("train", batch_size=4, seq_length=16)
+
+
+@pytest.fixture
+def corpus(corpus_path: Path) -> Corpus:
+    """A small text."""
+    return load_corpus(str(corpus_path), "char")
+
+
+def test_page_has_the_table_of_the_records() -> None:
+    """The table of the page is what the script prints for the committed records."""
+    page = (ROOT / "docs" / "regularization.md").read_text(encoding="utf-8")
+    assert script.make_table(script.read_records(RECORDS)) in page
+
+
+def test_the_study_is_whole() -> None:
+    """Every variant has the same seeds on two texts."""
+    records = script.read_records(RECORDS)
+    seeds = {record["run"]["seed"] for record in records}
+    assert len(records) == len(script.VARIANTS) * 2 * len(seeds)
+
+
+def test_only_missing_runs_are_trained(corpus_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second call adds the runs that are missing, and changes no record."""
+    monkeypatch.setattr(script, "BASE", TINY)
+    out = tmp_path / "results.jsonl"
+    arguments = [str(out), "--text", str(corpus_path), "--steps", "4", "--seeds", "1", "--variant", "dropout 0.3"]
+    for more in ([], ["--variant", "tied"]):
+        result = CliRunner().invoke(script.main, [*arguments, *more])
+        assert result.exit_code == 0, result.output
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [record["run"]["variant"] for record in records] == ["dropout 0.3", "tied"]
+
+
+def test_tied_model_has_one_matrix_for_embedding_and_output(corpus: Corpus) -> None:
+    """The variant trains the embedding as output weights, and its logits start at the usual size."""
+    config = TINY.replace("model", hidden_size=64, embed_size=32)
+    session = script.prepare(config, corpus, script.VARIANTS["tied"])
+    names = [name for name, _ in session.model.named_parameters()]
+    assert session.model.output.weight is session.model.embedding.weight
+    assert "down.weight" in names and "output.weight" not in names
+    before = session.model.embedding.weight.clone()
+    session.take_step()
+    assert not session.model.embedding.weight.equal(before)
+    assert session.average.model.output.weight is session.average.model.embedding.weight
+    hidden = 0.2 * session.model.embedding.weight.new_empty(50, 1, 64).normal_()
+    logits = session.model.project(hidden) - session.model.output.bias
+    assert 0.3 < logits.square().mean().sqrt().item() < 0.8
+
+
+def test_output_dropout_is_apart(corpus: Corpus) -> None:
+    """The variant changes the dropout of the output alone."""
+    session = script.prepare(TINY, corpus, script.VARIANTS["output dropout 0.4"])
+    assert (session.model.output_dropout, session.model.lstm.dropout) == (0.4, 0.3)
