@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -263,7 +264,9 @@ def test_endless_stream_into_a_pipe_that_closes(run: Path) -> None:
 
 def test_interrupted_endless_stream(run: Path) -> None:
     """Ctrl-C ends an endless stream with exit status 130 and no traceback."""
-    process = in_subprocess("sample", run, "--length", 0, "--prompt", "1", text=False)
+    # A shell starts background jobs with SIGINT ignored, and a process inherits that.
+    stop_on_signal = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = in_subprocess("sample", run, "--length", 0, "--prompt", "1", text=False, preexec_fn=stop_on_signal)
     assert process.stdout is not None
     assert len(process.stdout.read(2000)) == 2000
     process.send_signal(signal.SIGINT)
