@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -157,8 +158,7 @@ def test_an_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_compiler_without_openmp_builds_the_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the compiler lacks OpenMP the kernels are built for one thread, which also computes a single row alone."""
     monkeypatch.setattr(native, "INSTRUCTION_SETS", {"portable": ()})
-    compiler = shutil.which(COMPILER[0])
-    script = f'case "$*" in *-fopenmp*) echo "error: no OpenMP" >&2; exit 1;; esac; exec {compiler} "$@"'
+    script = f'case "$*" in *-fopenmp*) echo "error: no OpenMP" >&2; exit 1;; esac; exec {shlex.join(COMPILER)} "$@"'
     monkeypatch.setenv("CC", write_compiler(tmp_path, script))
     kernel = choose_kernel("cpu")
     assert kernel.note == "portable"
@@ -175,8 +175,9 @@ def test_a_compiler_without_openmp_builds_the_kernels(tmp_path: Path, monkeypatc
 def test_a_compiler_without_amx_builds_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An instruction set is left out if the compiler rejects its flags, and the others are built."""
     monkeypatch.setattr(native, "INSTRUCTION_SETS", {"amx": ("-mamx-tile",), "portable": ()})
-    compiler = shutil.which(COMPILER[0])
-    script = f'case "$*" in *-mamx*) echo "error: unrecognized option" >&2; exit 1;; esac; exec {compiler} "$@"'
+    script = (
+        f'case "$*" in *-mamx*) echo "error: unrecognized option" >&2; exit 1;; esac; exec {shlex.join(COMPILER)} "$@"'
+    )
     monkeypatch.setenv("CC", write_compiler(tmp_path, script))
     assert choose_kernel("cpu").note == "portable"
     assert not hasattr(native.load_library(), "lstm_forward_amx")
