@@ -67,16 +67,19 @@ def format_values(values: Sequence[float], digits: int) -> str:
 
 
 def tabulate(runs: Sequence[Run]) -> str:
-    """Return a row for each text and variant: losses, and the numbers and sizes of cells, by mean over the seeds."""
-    rows = []
-    for text in dict.fromkeys(run["run"]["text"] for run in runs):
-        for variant, name in NAMES.items():
-            group = select(runs, text=text, variant=variant)
-            if group:
-                rows.append([Path(text).stem, name, str(len(group)), *_format_group(group)])
+    """Return a row for each text, rule of the first forget biases and variant: means over the seeds."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: list(NAMES).index(run["run"]["variant"])):
+        low, high = run["run"]["first_forget_biases"]
+        biases = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        groups.setdefault((Path(run["run"]["text"]).stem, biases, NAMES[run["run"]["variant"]]), []).append(run)
+    rows = [
+        [*names, str(len(groups[names])), *_format_group(groups[names])]
+        for names in sorted(groups, key=lambda it: it[:2])
+    ]
     titles = [
-        "text", "model", "seeds", "carried", "windowed 4,096", "windowed 16,384", "drift", "growing cells",
-        "cells above 10", "largest c", "largest mean at the end",
+        "text", "first forget biases", "model", "seeds", "carried", "windowed 4,096", "windowed 16,384", "drift",
+        "growing cells", "cells above 10", "largest c", "largest mean at the end",
     ]  # fmt: skip
     return format_table(titles, rows)
 
@@ -95,7 +98,11 @@ def _format_group(group: Sequence[Run]) -> list[str]:
 
 
 def draw(runs: Sequence[Run]) -> bytes:
-    """Return a PNG: the cells whose |c| is largest at the end, along each text, with and without resets."""
+    """Return a PNG: the cells whose |c| is largest at the end, along each text, with and without resets.
+
+    It shows the runs with the rule of initial weights of the last run.
+    """
+    runs = select(runs, first_forget_biases=runs[-1]["run"]["first_forget_biases"])
     texts = list(dict.fromkeys(run["run"]["text"] for run in runs))
     figure = Figure(figsize=(4 * len(texts), 3.4), layout="constrained")
     panels = figure.subplots(1, len(texts), sharey=True, squeeze=False)[0]

@@ -24,6 +24,14 @@ def test_the_drawn_runs_exist_on_every_text() -> None:
     assert len({str(run["run"]) for run in RUNS}) == len(RUNS)
 
 
+def test_rules_of_initial_weights_are_not_mixed() -> None:
+    """Runs that differ only in the first forget biases have rows of their own."""
+    other = {**RUNS[0], "run": RUNS[0]["run"] | {"first_forget_biases": [-1.0, 1.0]}}
+    rows = script.tabulate([RUNS[0], other]).splitlines()[2:]
+    assert [row.split("|")[2].strip() for row in rows] == ["-1", "-1 to 1"]
+    assert [row.split("|")[4].strip() for row in rows] == ["1", "1"]
+
+
 def test_figure_is_drawn_from_the_results() -> None:
     """The figure can be drawn from the committed results."""
     assert script.draw(RUNS).startswith(b"\x89PNG")
