@@ -58,7 +58,7 @@ VARIANTS = {
     "dropout 0.4": Variant({"model.dropout": 0.4}),
     "no resets": Variant({"train.reset_probability": 0.0}),
 }
-"""By name; the first is what the others are compared with, and each of those changes one thing."""
+"""By name; the first is what the others are compared with. A name says what differs from it."""
 
 BASE = Config().replace("data", val_frac=0.2).replace("model", dropout=0.3)
 BASE = BASE.replace("train", max_steps=2500, average_decay=0.998, eval_every=250, device="cpu")
