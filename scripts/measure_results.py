@@ -69,7 +69,6 @@ def size(layers: int, width: int) -> tuple[str, ...]:
 
 
 FROM_START = ("train.batch_size=32", "train.seq_length=64", "train.max_steps=1500", "train.eval_every=150")
-BYTES = ("data.level=byte", "data.val_frac=0.1", "data.test_frac=0.1")
 SMALL = (
     *size(1, 160),
     "train.learning_rate=0.008",
@@ -91,7 +90,7 @@ GROUPS = {
         Group("default.yaml", (SHAKESPEARE,), (1, 2), {f"{L} x 320": (*size(L, 320), *FROM_START) for L in (1, 2, 3)}),
     "warpeace":
         Group("warpeace.yaml", (WAR_AND_PEACE,), (1,),
-              {f"{L} x {H}": (*size(L, H), *BYTES) for H in (64, 128, 256) for L in (1, 2)}, ("test",)),
+              {f"{L} x {H}": size(L, H) for H in (64, 128, 256) for L in (1, 2)}, ("test",)),
     "coherence":
         Group("default.yaml", (SHAKESPEARE, RUSSIAN, WAR_AND_PEACE), (1, 2, 3, 4, 5),
               {name: (*SMALL, f"train.reset_probability={value}") for name, value in RESETS.items()}, has_samples=True),

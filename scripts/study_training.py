@@ -1,21 +1,23 @@
 #!/usr/bin/env python3
-"""Compare ways to regularize a model on texts that it reads many times: one JSON line per run, appended as runs end.
+"""Compare ways to train a model: one JSON line per run, appended to docs/STUDY/results.jsonl as runs end.
 
+Two studies: `regularization` of texts that are read many times, and `defaults`, which changes one default at a time.
 Runs that the file already holds are left out, so a study can be stopped and resumed. Seeds are the outermost loop, so a
 study that is stopped early is a smaller complete one.
 
-    study_regularization.py docs/regularization/results.jsonl --text a.txt --text b.txt --seeds 2
-    study_regularization.py docs/regularization/results.jsonl --table
+    study_training.py regularization --text a.txt --text b.txt --seeds 2
+    study_training.py regularization --table
 """
 
 import itertools
 import json
 import math
 import statistics
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import torch
@@ -31,38 +33,80 @@ from charlm.training.averaging import WeightAverage
 from charlm.training.optimization import build_optimizer
 from charlm.training.session import Session
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to regularize.
+    """One way to train.
 
     Attributes:
-        keys: values by full name of the configuration keys that differ from ``BASE``.
+        keys: values by full name of the configuration keys that differ from the base of the study.
         output_dropout: dropout of the last layer's output alone; None for ``model.dropout``.
         is_tied: whether the output layer is a projection to the width of the embeddings, then the embeddings.
+        betas: decay of AdamW's averages of the gradient and of its square; None for charlm's.
     """
 
-    keys: dict[str, float]
+    keys: dict[str, float] = field(default_factory=dict)
     output_dropout: float | None = None
     is_tied: bool = False
+    betas: tuple[float, float] | None = None
 
 
-VARIANTS = {
-    "dropout 0.3": Variant({}),
+class Study(NamedTuple):
+    """Variants that are compared on the same texts.
+
+    Attributes:
+        base: the configuration that the variants change.
+        variants: by a name that says what differs; the first is what the others are compared with.
+        num_chars: characters of each text that are used, its first ones.
+    """
+
+    base: Config
+    variants: dict[str, Variant]
+    num_chars: int
+
+    def configure(self, name: str, steps: int, seed: int) -> Config:
+        """Return the configuration of a run of a variant."""
+        config = self.base.replace("train", max_steps=steps, seed=seed)
+        for full_name, value in self.variants[name].keys.items():
+            section, key = full_name.split(".")
+            config = config.replace(section, **{key: value})
+        return config
+
+
+REGULARIZATION = {
+    "dropout 0.3": Variant(),
     "dropconnect 0.2": Variant({"model.dropconnect": 0.2}),
     "embedding_dropout 0.05": Variant({"model.embedding_dropout": 0.05}),
     "dropout 0.2, dropconnect 0.2": Variant({"model.dropout": 0.2, "model.dropconnect": 0.2}),
-    "output dropout 0.4": Variant({}, output_dropout=0.4),
-    "output dropout 0.2": Variant({}, output_dropout=0.2),
-    "tied": Variant({}, is_tied=True),
+    "output dropout 0.4": Variant(output_dropout=0.4),
+    "output dropout 0.2": Variant(output_dropout=0.2),
+    "tied": Variant(is_tied=True),
     "dropout 0.4": Variant({"model.dropout": 0.4}),
     "no resets": Variant({"train.reset_probability": 0.0}),
 }
-"""By name; the first is what the others are compared with. A name says what differs from it."""
 
-BASE = Config().replace("data", val_frac=0.2).replace("model", dropout=0.3)
-BASE = BASE.replace("train", max_steps=2500, average_decay=0.998, eval_every=250, device="cpu")
+DEFAULTS = {
+    "defaults": Variant(),
+    **{f"weight_decay {value}": Variant({"train.weight_decay": value}) for value in (0.3, 0.03, 0.01, 0.0)},
+    **{f"average_decay {value}": Variant({"train.average_decay": value}) for value in (0.99, 0.998)},
+    **{f"learning_rate {value}": Variant({"train.learning_rate": value}) for value in (0.006, 0.015)},
+    **{f"floor_frac {value}": Variant({"train.learning_rate_floor_frac": value}) for value in (0.0, 0.2)},
+    **{f"grad_clip {value}": Variant({"train.grad_clip": value}) for value in (0.3, 0.0)},
+    **{f"warmup_steps {value}": Variant({"train.warmup_steps": value}) for value in (30, 300)},
+    **{f"embed_size {value}": Variant({"model.embed_size": value}) for value in (32, 128)},
+    **{f"betas {betas}": Variant(betas=betas) for betas in ((0.9, 0.95), (0.9, 0.999), (0.8, 0.99), (0.95, 0.99))},
+}
+
+OVERFITTING = Config().replace("data", val_frac=0.2).replace("model", dropout=0.3)
+OVERFITTING = OVERFITTING.replace("train", max_steps=2500, average_decay=0.998, eval_every=250, device="cpu")
 """Two layers of 128; with 150,000 characters a run reads the training part 42 times."""
+
+STUDIES = {
+    "regularization": Study(OVERFITTING, REGULARIZATION, num_chars=150_000),
+    "defaults": Study(Config().replace("train", device="cpu"), DEFAULTS, num_chars=1_000_000),
+}
 
 
 class TiedCharLM(CharLM):
@@ -88,6 +132,9 @@ class TiedCharLM(CharLM):
 def prepare(config: Config, corpus: Corpus, variant: Variant) -> Session:
     """Return a session whose model has the variant's changes."""
     session = Session(config, corpus)
+    if variant.betas is not None:
+        for group in session.optimizer.param_groups:
+            group["betas"] = variant.betas
     if variant.output_dropout is not None:
         session.model.output_dropout = variant.output_dropout
     if variant.is_tied:
@@ -118,15 +165,6 @@ def train(config: Config, corpus: Corpus, variant: Variant) -> dict[str, Any]:
     return {name: round(loss, 4) for name, loss in last.items()}
 
 
-def configure(variant: Variant, steps: int, seed: int) -> Config:
-    """Return the configuration of a run."""
-    config = BASE.replace("train", max_steps=steps, seed=seed)
-    for name, value in variant.keys.items():
-        section, key = name.split(".")
-        config = config.replace(section, **{key: value})
-    return config
-
-
 def read_start(path: Path, num_chars: int) -> Corpus:
     """Return the first characters of a text file as a corpus."""
     with TemporaryDirectory() as directory:
@@ -149,14 +187,14 @@ COLUMNS = {
 """Losses beside the best one, by their titles."""
 
 
-def make_table(records: list[dict[str, Any]]) -> str:
+def make_table(names: Sequence[str], records: list[dict[str, Any]]) -> str:
     """Return a Markdown table: mean losses over seeds, and for each seed the difference to the first variant."""
     runs = {(record["run"]["text"], record["run"]["variant"], record["run"]["seed"]): record for record in records}
     texts, seeds = (list(dict.fromkeys(key[index] for key in runs)) for index in (0, 2))
     rows = []
-    for text, name in itertools.product(texts, VARIANTS):
+    for text, name in itertools.product(texts, names):
         own = [runs[text, name, seed] for seed in seeds]
-        first = [runs[text, next(iter(VARIANTS)), seed] for seed in seeds]
+        first = [runs[text, names[0], seed] for seed in seeds]
         gaps = ", ".join(f"{run['best'] - base['best']:+.4f}" for run, base in zip(own, first, strict=True))
         means = {key: f"{statistics.mean(run[key] for run in own):.4f}" for key in ("best", *COLUMNS)}
         rows.append([text, name, means["best"], gaps, *(means[key] for key in COLUMNS)])
@@ -164,27 +202,36 @@ def make_table(records: list[dict[str, Any]]) -> str:
 
 
 @click.command()
-@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("study_name", metavar="STUDY", type=click.Choice(list(STUDIES)))
 @click.option("--text", "texts", multiple=True, type=click.Path(dir_okay=False, exists=True, path_type=Path))
-@click.option("--variant", "variants", multiple=True, type=click.Choice(list(VARIANTS)), default=list(VARIANTS))
-@click.option("--chars", type=int, default=150_000, show_default=True, help="Characters of each text, its first ones.")
+@click.option("--variant", "names", multiple=True, help="Name of a variant; all without it.")
 @click.option("--seeds", type=int, default=2, show_default=True, help="Number of seeds, from 1.")
-@click.option("--steps", type=int, default=BASE.train.max_steps, show_default=True)
-@click.option("--table", is_flag=True, help="Print the table of what OUT holds, and train nothing.")
+@click.option("--steps", type=int, help="Steps of a run.  [default: those of the study]")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="[default: docs/STUDY/results.jsonl]")
+@click.option("--table", is_flag=True, help="Print the table of what the file holds, and train nothing.")
 def main(
-    out: Path, texts: tuple[Path, ...], variants: tuple[str, ...], chars: int, seeds: int, steps: int, table: bool
+    study_name: str,
+    texts: tuple[Path, ...],
+    names: tuple[str, ...],
+    seeds: int,
+    steps: int | None,
+    out: Path | None,
+    table: bool,
 ) -> None:
-    """Train every variant that OUT does not hold yet on the start of each text, and append its losses to OUT."""
+    """Train every variant of STUDY that has no record yet on the start of each text, and append its losses."""
+    study, out = STUDIES[study_name], out or REPOSITORY / "docs" / study_name / "results.jsonl"
     if table:
-        click.echo(make_table(read_records(out)))
+        click.echo(make_table(list(study.variants), read_records(out)))
         return
     torch.set_num_threads(1)
-    known = [record["run"] for record in read_records(out)]
-    for seed, text, name in itertools.product(range(1, seeds + 1), texts, variants):
-        run = {"variant": name, "text": text.stem, "chars": chars, "steps": steps, "seed": seed}
+    known, steps = [record["run"] for record in read_records(out)], steps or study.base.train.max_steps
+    for seed, text, name in itertools.product(range(1, seeds + 1), texts, names or study.variants):
+        run = {"variant": name, "text": text.stem, "chars": study.num_chars, "steps": steps, "seed": seed}
         if run in known:
             continue
-        losses = train(configure(VARIANTS[name], steps, seed), read_start(text, chars), VARIANTS[name])
+        corpus = read_start(text, study.num_chars)
+        losses = train(study.configure(name, steps, seed), corpus, study.variants[name])
+        out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("a") as stream:
             stream.write(json.dumps({"run": run, **losses}) + "\n")
         click.echo(f"{name:24} {text.stem[:20]:20} seed {seed}: {losses}")
