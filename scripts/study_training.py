@@ -85,6 +85,10 @@ REGULARIZATION = {
     "tied": Variant(is_tied=True),
     "dropout 0.4": Variant({"model.dropout": 0.4}),
     "no resets": Variant({"train.reset_probability": 0.0}),
+    "dropout 0.2, dropconnect 0.3": Variant({"model.dropout": 0.2, "model.dropconnect": 0.3}),
+    "no dropout": Variant({"model.dropout": 0.0}),
+    "no dropout, patience 2": Variant({"model.dropout": 0.0, "train.patience": 2}),
+    "patience 2": Variant({"train.patience": 2}),
 }
 
 DEFAULTS = {
@@ -146,23 +150,25 @@ def prepare(config: Config, corpus: Corpus, variant: Variant) -> Session:
 
 
 def train(config: Config, corpus: Corpus, variant: Variant) -> dict[str, Any]:
-    """Return losses in nats per character: the lowest in validation, and those of the last step."""
+    """Return losses in nats per character, the lowest in validation and those of the last step, and the steps taken."""
     session = prepare(config, corpus, variant)
-    losses, trained = [], 0.0
+    loss, trained = math.nan, 0.0
     while not session.is_finished:
         session.take_step()
         if session.step % config.train.eval_every == 0 or session.is_finished:
-            losses.append(evaluate(session.shown, session.splits.val).loss_nats)
+            loss = evaluate(session.shown, session.splits.val).loss_nats
+            session.best = min(session.best, (loss, session.step))
+            session.cool_down_if_due()
             interval = session.begin_interval()
             trained = interval.loss_nats / interval.num_steps
     last = {
-        "best": min(losses),
-        "last": losses[-1],
+        "best": session.best[0],
+        "last": loss,
         "last_not_averaged": evaluate(session.model, session.splits.val).loss_nats,
         "last_windowed_256": evaluate(session.shown, session.splits.val, window=256).loss_nats,
         "training": trained,
     }
-    return {name: round(loss, 4) for name, loss in last.items()}
+    return {name: round(loss, 4) for name, loss in last.items()} | {"steps": session.step}
 
 
 def read_start(path: Path, num_chars: int) -> Corpus:
@@ -197,8 +203,9 @@ def make_table(names: Sequence[str], records: list[dict[str, Any]]) -> str:
         first = [runs[text, names[0], seed] for seed in seeds]
         gaps = ", ".join(f"{run['best'] - base['best']:+.4f}" for run, base in zip(own, first, strict=True))
         means = {key: f"{statistics.mean(run[key] for run in own):.4f}" for key in ("best", *COLUMNS)}
-        rows.append([text, name, means["best"], gaps, *(means[key] for key in COLUMNS)])
-    return format_table(["text", "variant", "best", "difference", *COLUMNS.values()], rows)
+        num_steps = ", ".join(str(run["steps"]) for run in own)
+        rows.append([text, name, means["best"], gaps, *(means[key] for key in COLUMNS), num_steps])
+    return format_table(["text", "variant", "best", "difference", *COLUMNS.values(), "steps"], rows)
 
 
 @click.command()
