@@ -4,17 +4,22 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from charlm.cli.json_output import print_json
 from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples, warn
 from charlm.errors import InputError
+from charlm.system.reading import open_regular
 
 if TYPE_CHECKING:
     from charlm.inference.sampling import Sampling
     from charlm.inference.trained import TrainedModel
+
+
+MAX_PROMPT_BYTES = 1 << 24
+"""Of a prompt: more than a model reads in minutes, and so few that any machine has the memory."""
 
 
 def _default(name: str) -> Callable[[], Any]:
@@ -145,10 +150,18 @@ def _check_conflicts(prompt: str | None, prompt_file: Path | None, temperature: 
 
 def _read_prompt(prompt: str | None, prompt_file: Path | None) -> str:
     if prompt == "-" or str(prompt_file) == "-":
-        return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+        return _decode_prompt(sys.stdin.buffer, "--prompt -" if prompt == "-" else "--prompt-file -")
     if prompt_file is None:
         return prompt or ""
     try:
-        return prompt_file.read_bytes().decode("utf-8", "surrogateescape")
+        with open_regular(prompt_file) as stream:
+            return _decode_prompt(stream, f"--prompt-file {prompt_file}")
     except OSError as error:
         raise InputError(f"--prompt-file {prompt_file}: cannot be read: {error.strerror}.") from None
+
+
+def _decode_prompt(stream: BinaryIO, option: str) -> str:
+    content = stream.read(MAX_PROMPT_BYTES + 1)
+    if len(content) > MAX_PROMPT_BYTES:
+        raise InputError(f"{option}: too long for a prompt, which takes at most {MAX_PROMPT_BYTES:,} bytes.")
+    return content.decode("utf-8", "surrogateescape")

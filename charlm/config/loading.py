@@ -9,6 +9,7 @@ from charlm.config.schema import Config
 from charlm.config.validation import Problem, check, describe_unknown, fields_of, find_meant, validate
 from charlm.config.yaml_source import KeyPath, YamlSource, read_scalar, read_yaml
 from charlm.errors import ConfigError, InputError
+from charlm.system.reading import open_regular
 
 MAX_BYTES = 1 << 16
 """Of a configuration file: twenty times what a commented one takes."""
@@ -74,7 +75,7 @@ def _add_later_keys(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             content = stream.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise InputError(f"{path}: too large for a configuration, which takes at most {MAX_BYTES:,} bytes.")

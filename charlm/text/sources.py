@@ -7,11 +7,14 @@ import sysconfig
 import tokenize
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from charlm.errors import InputError
+from charlm.system.reading import open_regular
 from charlm.text.public import CORPORA
 
 CHUNK_BYTES = 1 << 22
@@ -28,7 +31,7 @@ class Source:
     """
 
     name: str
-    open: Callable[[], BinaryIO]
+    open: Callable[[], AbstractContextManager[BinaryIO]]
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes in order, ``CHUNK_BYTES`` at a time.
@@ -69,15 +72,13 @@ def find_sources(path: str) -> list[Source]:
         raise InputError(f"{path}: cannot be read as a corpus: {error}.") from None
     if not files:
         raise InputError(_nothing_found(path, root))
-    if not files[0].is_file():  # a pipe can be read once, and a corpus is read three times
-        raise InputError(f"{path}: not a regular file; save the text to a regular file.")
-    return [Source(str(file), _opener(file)) for file in sorted(files)]
+    return [Source(str(file), partial(_open_file, file)) for file in sorted(files)]
 
 
-def _opener(file: Path) -> Callable[[], BinaryIO]:
-    if file.suffix == ".gz":
-        return lambda: cast(BinaryIO, gzip.open(file, "rb"))
-    return lambda: file.open("rb")
+@contextmanager
+def _open_file(file: Path) -> Iterator[BinaryIO]:
+    with open_regular(file) as stream:
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if file.suffix == ".gz" else stream
 
 
 def _is_hidden(path: Path) -> bool:

@@ -16,6 +16,7 @@ import pytest
 import torch
 from command_line import CharlmCommand, assert_mistake, in_subprocess
 
+from charlm.cli.sample import MAX_PROMPT_BYTES
 from charlm.config import Config, SampleConfig, load_config
 from charlm.inference.trained import load
 from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -238,6 +239,17 @@ def test_prompt_from_file_and_standard_input(
     for arguments in (("--prompt", "-"), ("--prompt-file", "-")):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"7 green")))
         assert charlm("sample", run, *arguments, "--length", 5).out.startswith("7 green")
+
+
+@pytest.mark.parametrize("option", ["--prompt", "--prompt-file"])
+def test_a_prompt_without_end_is_refused(
+    charlm: CharlmCommand, run: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a standard input that is too long, no more than the longest prompt is read."""
+    stream = io.BytesIO(b"7" * (MAX_PROMPT_BYTES + 2))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+    assert_mistake(charlm("sample", run, option, "-"), f"{option} -: too long for a prompt, which takes at most 16,7")
+    assert stream.tell() == MAX_PROMPT_BYTES + 1
 
 
 def test_unknown_characters(charlm: CharlmCommand, run: Path) -> None:
@@ -554,6 +566,7 @@ def test_damaged_best(charlm: CharlmCommand, run: Path, command: list[str]) -> N
         (["--greedy", "--temperature", "1.2"], "--greedy and --temperature: give one of the two"),
         (["--stop", ""], "--stop: expected a text of at least 1 character, got ''"),
         (["--prompt-file", "nowhere.txt"], "--prompt-file nowhere.txt: cannot be read"),
+        (["--prompt-file", "/dev/zero"], "/dev/zero: a device, not a regular file. Save its content to a regular file"),
         (["--device", "cuda:99"], "Error: --device: cuda:99 is not on this machine"),
         (["--device", "abacus"], "Error: --device: expected auto, cpu, cuda, cuda:N or mps, got 'abacus'"),
         (["--length", "many"], "--length"),

@@ -144,6 +144,12 @@ def test_what_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
         load_config(tmp_path / name)
 
 
+def test_a_device_is_refused() -> None:
+    """A device, which might never end, is refused."""
+    with pytest.raises(InputError, match=r"^/dev/zero: a device, not a regular file"):
+        load_config("/dev/zero")
+
+
 def test_without_a_file_the_defaults_load() -> None:
     """No file and no override give the defaults, and those train on what every Python carries."""
     assert load_config(None) == Config()

@@ -1,6 +1,7 @@
 """Sources of a corpus: files, directories, globs, gzip files and built-in texts."""
 
 import gzip
+import os
 import sysconfig
 from pathlib import Path
 
@@ -106,6 +107,14 @@ def test_damaged_gzip_is_reported(data: bytes, reason: str, tmp_path: Path) -> N
     (tmp_path / "a.gz").write_bytes(data)
     with pytest.raises(InputError, match=rf"a\.gz: cannot be read: .*{reason}"):
         read(tmp_path / "a.gz")
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_a_pipe_is_refused(name: str, tmp_path: Path) -> None:
+    """A pipe is refused without waiting for its writer."""
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=rf"{name}: a pipe, not a regular file"):
+        read(tmp_path / name)
 
 
 def test_a_deleted_file_is_reported(tmp_path: Path) -> None:
