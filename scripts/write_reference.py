@@ -38,7 +38,7 @@ def format_cli() -> str:
         "# The commands",
         NOTE,
         "`charlm COMMAND --help` prints the same. Exit status: 0 done; 1 the run failed; 2 the input is wrong; "
-        "130 or 143 stopped by Ctrl-C or SIGTERM, with the state saved.",
+        "129, 130 or 143 stopped by SIGHUP, Ctrl-C or SIGTERM, with the state saved.",
         *(_format_command(command) for command in commands),
     ]
     return "\n\n".join(parts) + "\n"

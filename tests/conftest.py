@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from texts import TEXT
 
 from charlm.config import Config
 from charlm.model import CharLM
+from charlm.system.signals import STOP_SIGNALS
 from charlm.text.vocabulary import Vocabulary
 
 settings.register_profile("charlm", deadline=None, max_examples=60)  # no deadline: a busy machine is not a failure
@@ -24,6 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the user's cache out of the tests, set before any test module is imported: some build kernels on import."""
     config.stash[_CACHE] = tempfile.mkdtemp(prefix="charlm-tests-")
     os.environ["CHARLM_CACHE_DIR"] = config.stash[_CACHE]
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:  # the tests run as a background job, or after nohup
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     os.environ.pop("PYTHONUNBUFFERED", None)  # commands under test buffer their output, as a user's do
 
 

@@ -1,15 +1,19 @@
 """Run a comparison: the trials of every arm, then its runs. Finished runs are not trained again."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from charlm.comparison.arms import Arm
 from charlm.comparison.outcome import Outcome, read_outcome
 from charlm.comparison.plan import Plan, Run, threads_of_job
+from charlm.comparison.process import MakeReporter, Task, silence
 from charlm.comparison.stored_plan import store_plan
 from charlm.comparison.tuning import Candidate
-from charlm.comparison.workers import Announce, MakeReporter, Task, run_tasks, silence
+from charlm.comparison.workers import run_tasks
+
+Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,28 @@ def _train(
         Task(run.config, directory / name, has_test, num_threads, num_jobs == 1, make_reporter)
         for name, run in missing.items()
     ]
-    return run_tasks(tasks, num_jobs, announce)
+    queue = _Queue(tasks, announce)
+    run_tasks(queue, num_jobs)
+    return queue.failures
+
+
+class _Queue:
+    """Tasks that wait, and why those that failed did."""
+
+    def __init__(self, tasks: Sequence[Task], announce: Announce) -> None:
+        self._waiting, self._announce = deque(tasks), announce
+        self._num_tasks, self._num_done = len(tasks), 0
+        self.failures: dict[Path, str] = {}
+
+    def next(self) -> Task | None:
+        return self._waiting.popleft() if self._waiting else None
+
+    def end(self, task: Task, failure: str, duration_s: float) -> None:
+        self._num_done += 1
+        ending = f"failed after {duration_s:.0f} s: {failure}" if failure else f"done after {duration_s:.0f} s"
+        self._announce(f"[{self._num_done}/{self._num_tasks}] {task.directory.name} {ending}")
+        if failure:
+            self.failures[task.directory] = failure
 
 
 def _choose(plan: Plan, arm: Arm, directory: Path) -> Candidate | None:

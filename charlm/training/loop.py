@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -90,12 +91,13 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
         if not resume:
             run.refuse_old_run()  # another process may have started one in the meantime
         _begin(session, run, reporter)
-        try:
-            baselines_bits = measure_baselines(session.splits.train, session.splits.val, session.corpus.vocabulary)
-            reporter.start(_describe_run(session, baselines_bits))
-            _run_to_end(session, run, Observer(session, run, reporter), reporter)
-        finally:
-            reporter.close()
+        baselines_bits = measure_baselines(session.splits.train, session.splits.val, session.corpus.vocabulary)
+        with catch_signals() as caught_signal:
+            try:
+                reporter.start(_describe_run(session, baselines_bits))
+                _run_to_end(session, run, Observer(session, run, reporter), reporter, caught_signal)
+            finally:
+                reporter.close()
     return _describe_result(session, baselines_bits)
 
 
@@ -124,35 +126,40 @@ def _describe_run(session: Session, baselines_bits: dict[str, float]) -> RunDesc
     )
 
 
-def _run_to_end(session: Session, run: RunDirectory, observer: Observer, reporter: Reporter) -> None:
+def _run_to_end(
+    session: Session,
+    run: RunDirectory,
+    observer: Observer,
+    reporter: Reporter,
+    caught_signal: Callable[[], int | None],
+) -> None:
     """Take all remaining steps, with logging, validation and saving when they are due."""
     settings = session.config.train
     began_at_s = time.monotonic() - session.elapsed_s
     saved_at_s = time.monotonic()
-    with catch_signals() as caught_signal:
-        while not session.is_finished:
-            if not session.take_step():
-                reporter.warn(f"step {session.step} was skipped: its gradient is not finite.")
-            session.elapsed_s = time.monotonic() - began_at_s
-            reporter.advance(session.step, session.chars_per_step)
+    while not session.is_finished:
+        if not session.take_step():
+            reporter.warn(f"step {session.step} was skipped: its gradient is not finite.")
+        session.elapsed_s = time.monotonic() - began_at_s
+        reporter.advance(session.step, session.chars_per_step)
 
-            signal_number = caught_signal()
-            if session.is_finished or session.step % settings.log_every == 0:
-                observer.log_training()
-            if session.is_finished or session.step % settings.eval_every == 0:
-                observer.validate()
-                session.elapsed_s = time.monotonic() - began_at_s  # the last validation is part of the run
-                if session.cool_down_if_due():
-                    reporter.begin_cool_down(session.step, session.last_step)
-            if signal_number or _is_save_due(session, time.monotonic() - saved_at_s):
-                run.save_last(make_checkpoint(session, is_resumable=True))
-                saved_at_s = time.monotonic()
-            if signal_number and not session.is_finished:
-                raise StoppedError(
-                    f"after step {session.step} of {session.last_step}; everything is saved. "
-                    f"Resume with: charlm train --out {run.path} --resume",
-                    signal_number,
-                )
+        signal_number = caught_signal()
+        if session.is_finished or session.step % settings.log_every == 0:
+            observer.log_training()
+        if session.is_finished or session.step % settings.eval_every == 0:
+            observer.validate()
+            session.elapsed_s = time.monotonic() - began_at_s  # the last validation is part of the run
+            if session.cool_down_if_due():
+                reporter.begin_cool_down(session.step, session.last_step)
+        if signal_number or _is_save_due(session, time.monotonic() - saved_at_s):
+            run.save_last(make_checkpoint(session, is_resumable=True))
+            saved_at_s = time.monotonic()
+        if signal_number and not session.is_finished:
+            raise StoppedError(
+                f"after step {session.step} of {session.last_step}; everything is saved. "
+                f"Resume with: charlm train --out {run.path} --resume",
+                signal_number,
+            )
 
 
 def _is_save_due(session: Session, unsaved_s: float) -> bool:

@@ -11,8 +11,9 @@ from recording import results_without_times
 
 import charlm
 from charlm.comparison.experiment import read_comparison, run_comparison
-from charlm.comparison.outcome import FILE_NAME, read_outcome
+from charlm.comparison.outcome import FILE_NAME, read_outcome, train_to_outcome
 from charlm.comparison.plan import Plan, plan_comparison
+from charlm.comparison.process import Stop, Task
 from charlm.comparison.report import format_report, write_report
 from charlm.comparison.results import Results, summarize
 from charlm.comparison.statistics import PairedDifference
@@ -21,7 +22,21 @@ from charlm.config import Config
 from charlm.inference.trained import load
 from charlm.runs.checkpoint import load_checkpoint
 from charlm.text.corpus import load_corpus
+from charlm.training.reporter import Reporter
 from charlm.training.session import Session
+
+
+@pytest.fixture
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train in threads of this process, which saves the start of a process for each run."""
+
+    def train(task: Task, _stop: Stop) -> None:
+        train_to_outcome(task.config, task.directory, task.has_test, Reporter())
+
+    monkeypatch.setattr("charlm.comparison.workers.train_in_process", train)
+
+
+pytestmark = pytest.mark.usefixtures("_in_this_process")
 
 
 @pytest.fixture

@@ -1,0 +1,159 @@
+"""One run of a comparison in a process of its own, so that a crash ends this run only.
+
+The process reads its task from stdin, which stays open while the run is wanted. When it is closed, or the parent
+process has died, the run saves its state and ends. A run that fails writes the reason to stdout, a temporary file: no
+process waits for another to read a pipe.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+import torch
+
+from charlm.comparison.outcome import train_to_outcome
+from charlm.config import Config
+from charlm.errors import CharlmError
+from charlm.system.memory import explain_shortage
+from charlm.system.process import keep_freed_memory
+from charlm.system.signals import blocked_signals
+from charlm.training.reporter import Reporter
+
+POLL_S = 0.2
+"""How often the parent looks whether the run is still wanted."""
+
+LOG_NAME = "train.log"
+"""The log of a run when several run in parallel."""
+
+PROGRAM = """
+import pickle, sys
+sys.path[:] = pickle.load(sys.stdin.buffer)
+from charlm.system.signals import end_at_signals
+end_at_signals()
+from charlm.comparison.process import serve
+serve()
+"""
+"""What the process runs. Modules are found where the parent finds them."""
+
+MakeReporter = Callable[[Path, str], Reporter]
+
+
+def silence(_directory: Path, _name: str) -> Reporter:
+    """Return a reporter that ignores every event."""
+    return Reporter()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one process is to do.
+
+    Attributes:
+        config: of the run.
+        directory: the run directory.
+        has_test: whether to measure the test part at the end.
+        num_threads: of this run.
+        is_alone: whether its progress may go to the terminal; otherwise it goes to a file in its directory.
+        make_reporter: makes the reporter of the run, given its directory and its name; a function of a module.
+    """
+
+    config: Config
+    directory: Path
+    has_test: bool
+    num_threads: int
+    is_alone: bool
+    make_reporter: MakeReporter = silence
+
+
+class Stop(Protocol):
+    """Says whether runs are to end, such as a ``threading.Event``."""
+
+    def is_set(self) -> bool:
+        """Return whether every run is to save its state and end."""
+
+
+def train_in_process(task: Task, stop: Stop) -> None:
+    """Train a run in a process of its own, and wait until the process has ended.
+
+    Args:
+        task: what to train.
+        stop: as soon as it is set, the run saves its state and ends, which is a failure.
+
+    Raises:
+        CharlmError: why the run failed or was stopped.
+        OSError: the process or its log cannot be created.
+    """
+    if stop.is_set():
+        raise CharlmError("not started")
+    command = [sys.executable, "-P", "-c", PROGRAM, str(task.directory)]  # lists of processes show the directory
+    with tempfile.TemporaryFile() as said, _open_log(task) as log:
+        with blocked_signals():
+            process = subprocess.Popen(  # noqa: S603
+                command, bufsize=0, stdin=subprocess.PIPE, stdout=said, stderr=log
+            )
+        with process, contextlib.suppress(BrokenPipeError):  # the process may die before it has read its task
+            process.stdin.write(pickle.dumps(sys.path) + pickle.dumps(task))  # type: ignore[union-attr]
+            _wait(process, stop)
+        said.seek(0)
+        reason = said.read().decode(errors="replace").strip()
+    if process.returncode:
+        raise CharlmError(reason or _describe_death(process.returncode))
+
+
+def _open_log(task: Task) -> contextlib.AbstractContextManager[IO[bytes] | None]:
+    """Open the log of a run; None if it does not share the terminal with others."""
+    if task.is_alone:
+        return contextlib.nullcontext()
+    task.directory.mkdir(parents=True, exist_ok=True)
+    return (task.directory / LOG_NAME).open("ab")
+
+
+def _wait(process: "subprocess.Popen[bytes]", stop: Stop) -> None:
+    """Wait until a process has ended; close its stdin when it is to stop."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(POLL_S)
+            return
+        if stop.is_set() and process.stdin is not None:
+            process.stdin.close()
+
+
+def _describe_death(code: int) -> str:
+    """Return how a process ended that could not say why."""
+    return f"its process was ended by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+
+def serve() -> None:
+    """Train the task on stdin, in the new process."""
+    task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
+    threading.Thread(target=_stop_with_stdin, daemon=True).start()
+    keep_freed_memory()
+    torch.set_num_threads(task.num_threads)
+    try:
+        with explain_shortage():
+            reporter = task.make_reporter(task.directory, task.directory.name)
+            train_to_outcome(task.config, task.directory, task.has_test, reporter)
+    except CharlmError as error:
+        _tell(str(error))
+        sys.exit(error.exit_status)
+    except Exception as error:
+        _tell(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _tell(reason: str) -> None:
+    sys.stdout.buffer.write(reason.encode(errors="replace"))
+
+
+def _stop_with_stdin() -> None:
+    """Stop this process, as SIGTERM does, when its stdin is closed or the process at its other end has died."""
+    os.read(sys.stdin.fileno(), 1)
+    signal.raise_signal(signal.SIGTERM)

@@ -1,0 +1,97 @@
+"""The process of a run: how it is told what to do, how it ends, and how its end is told."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from processes import is_group_left, wait_for_training, wait_until
+
+from charlm.cli.progress import make_reporter
+from charlm.comparison.process import LOG_NAME, Task, train_in_process
+from charlm.config import Config
+from charlm.errors import CharlmError
+from charlm.runs.directory import RunDirectory
+from charlm.training.reporter import Reporter
+
+PARENT = """
+import pathlib, sys, threading
+from charlm.comparison.process import Task, train_in_process
+from charlm.config import load_config
+directory = pathlib.Path(sys.argv[2])
+train_in_process(Task(load_config(pathlib.Path(sys.argv[1])), directory, False, 1, False), threading.Event())
+"""
+
+
+@pytest.fixture
+def endless(config: Config) -> Config:
+    """Return a configuration whose run saves nothing before it is stopped."""
+    return config.replace("train", max_steps=10**6, eval_every=10**6, checkpoint_every=10**6, log_every=1)
+
+
+def test_log_of_runs_side_by_side(config: Config, tmp_path: Path) -> None:
+    """The output of a run goes to its own log if others run in parallel."""
+    task = Task(config, tmp_path / "run", False, 1, is_alone=False, make_reporter=make_reporter)
+    train_in_process(task, threading.Event())
+    assert "val loss" in (tmp_path / "run" / LOG_NAME).read_text()
+
+
+def test_a_stopped_run_has_saved_its_state(endless: Config, tmp_path: Path) -> None:
+    """When the event is set, the run saves its state and ends, and the error says at which step."""
+    stop = threading.Event()
+    task = Task(endless, tmp_path / "run", False, 1, is_alone=False)
+    stopper = threading.Thread(target=lambda: (wait_for_training(task.directory), stop.set()))
+    stopper.start()
+    with pytest.raises(CharlmError, match=r"after step .* everything is saved"):
+        train_in_process(task, stop)
+    stopper.join()
+    assert RunDirectory(task.directory).last_path.exists()
+    with pytest.raises(CharlmError, match="not started"):
+        train_in_process(task, stop)
+
+
+def test_a_run_ends_with_its_parent(endless: Config, tmp_path: Path) -> None:
+    """If the parent process is killed, the run saves its state, ends and prints nothing."""
+    (tmp_path / "config.yaml").write_text(endless.to_yaml())
+    run = tmp_path / "run"
+    with (tmp_path / "said").open("wb") as said:
+        command = [sys.executable, "-c", PARENT, str(tmp_path / "config.yaml"), str(run)]
+        parent = subprocess.Popen(command, stdout=said, stderr=said, process_group=0)
+    wait_for_training(run)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not is_group_left(parent.pid))
+    assert RunDirectory(run).last_path.exists()
+    assert (tmp_path / "said").read_text() == (run / LOG_NAME).read_text() == ""
+
+
+def test_unforeseen_failure_is_told(config: Config, tmp_path: Path) -> None:
+    """The reason of any failure in a run reaches the parent, and the log holds the traceback."""
+    (tmp_path / "run" / "metrics.jsonl").mkdir(parents=True)
+    with pytest.raises(CharlmError, match="IsADirectoryError: "):
+        train_in_process(Task(config, tmp_path / "run", False, 1, is_alone=False), threading.Event())
+    assert "Traceback" in (tmp_path / "run" / LOG_NAME).read_text()
+
+
+def lack_memory(_directory: Path, _name: str) -> Reporter:
+    """Fail as an allocation does."""
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 bytes.")
+
+
+def test_a_run_without_memory_says_what_to_change(config: Config, tmp_path: Path) -> None:
+    """A failed allocation in a run's process is reported with its size and what to lower, not as a traceback."""
+    task = Task(config, tmp_path / "run", False, 1, is_alone=False, make_reporter=lack_memory)
+    expected = "out of memory: an allocation of 80 bytes failed. To train, lower model.hidden_size"
+    with pytest.raises(CharlmError, match=expected):
+        train_in_process(task, threading.Event())
+
+
+def test_files_of_the_working_directory_are_not_imported(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Python file in the working directory that is called like a module of the standard library changes nothing."""
+    for name in ("pickle", "random", "signal"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')\n")
+    monkeypatch.chdir(tmp_path)
+    train_in_process(Task(config, tmp_path / "run", False, 1, is_alone=True), threading.Event())

@@ -1,0 +1,39 @@
+"""Waiting for processes in tests: until a run trains, until a process group has ended, until locks are free."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from charlm.runs.directory import RunDirectory
+from charlm.system.lock import hold
+
+
+def wait_until(is_so: Callable[[], bool], what: str = "") -> None:
+    """Wait until a condition holds; after ten minutes the test fails, so that a busy machine is no failure."""
+    deadline_s = time.monotonic() + 600
+    while not is_so():
+        assert time.monotonic() < deadline_s, what
+        time.sleep(0.02)
+
+
+def wait_for_training(directory: Path) -> int:
+    """Wait until a run has logged a step, and return the ID of its process."""
+    wait_until(lambda: bool(RunDirectory(directory).read_rows()))
+    return int((directory / ".lock.pid").read_text().split()[0])
+
+
+def is_group_left(group: int) -> bool:
+    """Return whether any process of a process group is left."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, 0)
+        return True
+    return False
+
+
+def is_locked(lock: Path) -> bool:
+    """Return whether a process holds a lock."""
+    with contextlib.suppress(Exception), hold(lock):
+        return False
+    return True
