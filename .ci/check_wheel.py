@@ -6,13 +6,14 @@ from pathlib import Path
 
 import charlm
 from charlm.lstm.kernels import native
+from charlm.lstm.kernels.compiler import KERNEL_SOURCES, SOURCES
 
 package = Path(charlm.__file__).parent
 checks = {
     "the package comes from the environment": package.is_relative_to(sys.prefix),
     "the version is that of the wheel": metadata.version("charlm") == charlm.__version__,
     "py.typed is there": (package / "py.typed").is_file(),
-    "the sources of the kernels are there": {path.name for path in native.SOURCES.iterdir()} > {*native.KERNEL_SOURCES},
+    "the sources of the kernels are there": {path.name for path in SOURCES.iterdir()} > {*KERNEL_SOURCES},
     "the kernels build and load": bool(native.available_instruction_sets()),
     "the tests are not installed": not any(path.parts[0] == "tests" for path in metadata.files("charlm") or ()),
 }

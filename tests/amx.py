@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from charlm.lstm.kernels import native
+from charlm.lstm.kernels import compiler, native
 
 EMULATION = Path(__file__).with_name("emulate_tiles.c")
 FLAGS = ("-std=c11", "-O2", "-mfma")
@@ -17,14 +17,15 @@ def emulate() -> str:
         return reason
     with tempfile.TemporaryDirectory() as directory:
         library = Path(directory) / "emulate_tiles.so"
-        native.run([*native.find_compiler(), *FLAGS, "-shared", "-fPIC", str(EMULATION), "-o", str(library), "-lm"])
+        command = [*compiler.find_compiler(), *FLAGS, "-shared", "-fPIC", str(EMULATION), "-o", str(library), "-lm"]
+        compiler.run(command, timeout_s=60)
         ctypes.CDLL(str(library))
     return ""
 
 
 def why_not() -> str:
     """Return why AMX cannot be emulated here, or an empty string."""
-    if sys.platform != "linux" or "amx" not in native.INSTRUCTION_SETS:
+    if sys.platform != "linux" or "amx" not in compiler.INSTRUCTION_SETS:
         return "it is emulated on Linux on x86-64 only"
     if not hasattr(native.load_library(), "lstm_forward_amx"):
         return "the compiler does not support it"

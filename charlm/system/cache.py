@@ -1,6 +1,8 @@
 """The cache directory, for files that charlm can create again: encoded corpora and compiled kernels."""
 
+import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -23,19 +25,37 @@ def cache_directory() -> Path:
     try:
         return platformdirs.user_cache_path("charlm", appauthor=False)
     except RuntimeError:  # the user has no home directory, which happens only on POSIX systems
-        return _temporary_directory(os.getuid())
+        return _temporary_directory(os.geteuid())
+
+
+def make_private(directory: Path) -> None:
+    """Create a directory that only this user can use, or check that others cannot write to an existing one.
+
+    Raises:
+        CharlmError: it is not a directory, or others can write to it; the message gives the remedy.
+        OSError: it cannot be created.
+    """
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700, parents=True)
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise _cannot_use(directory, "it is not a directory")
+    if is_changeable_by_others(status):
+        raise _cannot_use(directory, "other users can write to it")
+
+
+def is_changeable_by_others(status: os.stat_result) -> bool:
+    """Return whether another user can write to a file or directory; not known on Windows, where it is False."""
+    return os.name == "posix" and (status.st_uid != os.geteuid() or bool(status.st_mode & 0o022))
 
 
 def _temporary_directory(user: int) -> Path:
     """Return a directory that only this user can write to: charlm loads compiled libraries from it."""
     directory = Path(tempfile.gettempdir()) / f"charlm-{user}"
     try:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        status = directory.lstat()
+        make_private(directory)
     except OSError as error:
-        raise _cannot_use(directory, f"cannot be created: {error.strerror}") from None
-    if status.st_uid != user or status.st_mode & 0o022:
-        raise _cannot_use(directory, "other users can write to it")
+        raise _cannot_use(directory, f"it cannot be created: {error.strerror}") from None
     return directory
 
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from charlm.errors import CharlmError
 
+NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+"""Flag that rejects symbolic links, which could point to any file; Windows has no such flag."""
+
 TEMPORARY_PREFIX = ".unfinished-"
 """Prefix of the temporary directories in which files are created."""
 
@@ -62,15 +65,28 @@ def create_atomically(path: Path) -> Iterator[Path]:
         OSError: it cannot be written, and no other process has created it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _delete_old_temporaries(path.parent)
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=path.parent, ignore_cleanup_errors=True) as scratch:
-        unfinished = Path(scratch) / path.name
+    with scratch_directory(path.parent) as scratch:
+        unfinished = scratch / path.name
         try:
             yield unfinished
             _put_in_place(unfinished, path)
         except OSError:
             if not path.exists():
                 raise
+
+
+@contextmanager
+def scratch_directory(parent: Path) -> Iterator[Path]:
+    """Create a temporary directory that only this user can use; it is deleted at the end of the context.
+
+    Its name cannot be guessed. Those that killed processes left in the same parent are deleted after a day.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    _delete_old_temporaries(parent)
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=parent, ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
 
 
 def cannot_write(path: Path, error: OSError) -> CharlmError:
@@ -107,5 +123,7 @@ def _sync_directory(directory: Path) -> None:
 def _delete_old_temporaries(directory: Path) -> None:
     for temporary in directory.glob(f"{TEMPORARY_PREFIX}*"):
         with contextlib.suppress(OSError):  # another process may delete it at the same time
-            if time.time() - temporary.stat().st_mtime > MAX_TEMPORARY_AGE_S:
+            status = temporary.lstat()
+            is_own = os.name != "posix" or status.st_uid == os.geteuid()  # the parent may be shared, as /tmp is
+            if is_own and time.time() - status.st_mtime > MAX_TEMPORARY_AGE_S:
                 shutil.rmtree(temporary, ignore_errors=True)

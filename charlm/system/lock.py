@@ -9,10 +9,7 @@ from pathlib import Path
 from filelock import lock_descriptor, unlock_descriptor
 
 from charlm.errors import CharlmError, InputError
-from charlm.system.files import write_atomically
-
-NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
-"""Flag that rejects symbolic links, which could point to any file; Windows has no such flag."""
+from charlm.system.files import NO_FOLLOW, write_atomically
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_user_without_a_home(temporary: Path) -> None:
     """For a user without a home directory the cache is a private temporary directory, the same in every call."""
     directory = cache_directory()
-    assert directory == temporary / f"charlm-{os.getuid()}"
+    assert directory == temporary / f"charlm-{os.geteuid()}"
     assert directory.stat().st_mode & 0o777 == 0o700
     assert cache_directory() == directory
 
@@ -73,15 +73,15 @@ def link_elsewhere(directory: Path) -> None:
 @pytest.mark.parametrize("make", [open_to_others, link_elsewhere, Path.touch], ids=["open", "link", "file"])
 def test_folder_of_others_is_refused(temporary: Path, make: Callable[[Path], None]) -> None:
     """A temporary directory that other users can write to is refused, and the message gives the remedy."""
-    make(temporary / f"charlm-{os.getuid()}")
+    make(temporary / f"charlm-{os.geteuid()}")
     with pytest.raises(CharlmError, match=r"cannot be used as the cache: .*CHARLM_CACHE_DIR"):
         cache_directory()
 
 
 def test_folder_of_another_user_is_refused(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory that belongs to another user is refused."""
-    user = os.getuid()
+    user = os.geteuid()
     (temporary / f"charlm-{user + 1}").mkdir(mode=0o700)
-    monkeypatch.setattr(os, "getuid", lambda: user + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
     with pytest.raises(CharlmError, match="other users can write to it"):
         cache_directory()

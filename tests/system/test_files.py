@@ -11,7 +11,13 @@ import pytest
 from disk_calls import record_flushes
 
 from charlm.errors import CharlmError
-from charlm.system.files import MAX_TEMPORARY_AGE_S, TEMPORARY_PREFIX, create_atomically, write_atomically
+from charlm.system.files import (
+    MAX_TEMPORARY_AGE_S,
+    TEMPORARY_PREFIX,
+    create_atomically,
+    scratch_directory,
+    write_atomically,
+)
 
 SYSTEM_CALLS = [(Path, "open"), (os, "fsync"), (Path, "replace"), (os, "open")]
 """The system calls that write a file, in order; the last one opens the directory to flush it."""
@@ -191,3 +197,15 @@ def test_scraps_of_killed_processes_are_removed(tmp_path: Path, age_s: float, is
     with create_atomically(tmp_path / "name") as unfinished:
         make_file(unfinished)
     assert temporary.exists() is is_left
+
+
+def test_scraps_of_other_users_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a directory for everyone's temporary files, those of other users are not touched, even by root."""
+    temporary = tmp_path / f"{TEMPORARY_PREFIX}abc"
+    temporary.mkdir()
+    os.utime(temporary, (0, 0))
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    with scratch_directory(tmp_path) as scratch:
+        assert scratch.stat().st_mode & 0o777 == 0o700
+    assert list(tmp_path.iterdir()) == [temporary]

@@ -1,55 +1,18 @@
-"""Builds the C kernels once with the compiler of this machine, and loads them.
-
-The library is stored in the cache directory. Its file name contains a hash of the sources, the compiler and the flags.
-The library contains the kernels compiled for each instruction set of the architecture that the compiler supports. The
-processor is checked at run time, so that a library that was built on another machine executes no illegal instruction.
-"""
+"""The library of the C kernels: loaded from the cache, or built and stored there."""
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-from collections.abc import Sequence as Arguments
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+import warnings
 from pathlib import Path
 
-from charlm.errors import CharlmError
-from charlm.system.cache import cache_directory
-from charlm.system.files import create_atomically
-
-SOURCES = Path(__file__).parent / "csrc"
-
-KERNEL_SOURCES = ("forward.c", "backward.c", "lookup.c", "gradient.c")
-"""Compiled once for each instruction set. The headers are included by these; processor.c is compiled only once."""
-
-X86_AVX2 = ("-mavx2", "-mfma")
-X86_AVX512 = (*X86_AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mprefer-vector-width=512")
-
-INSTRUCTION_SETS: dict[str, tuple[str, ...]] = {"portable": ()}
-"""The compiler flags of each instruction set of this architecture, from fastest to slowest."""
-if platform.machine() in {"x86_64", "AMD64"}:
-    INSTRUCTION_SETS = {
-        "amx": (*X86_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"),
-        "avx512_bf16": (*X86_AVX512, "-mavx512bf16"),
-        "avx512": X86_AVX512,
-        "avx2": X86_AVX2,
-        "portable": (),
-    }
+from charlm.errors import CharlmError, DamagedError
+from charlm.lstm.kernels import compiler, store
+from charlm.lstm.kernels.compiler import BuildError
+from charlm.system.files import scratch_directory
 
 FAST_BF16 = frozenset({"amx", "avx512_bf16"})
 """The instruction sets with bfloat16 multiplication."""
-
-# Contraction into fused multiply-adds changes only the rounding. The other "fast math" flags break NaN.
-FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fPIC")
-THREADS = ("-fopenmp",)
-
-
-class BuildError(CharlmError):
-    """The kernels cannot be built on this machine; the message gives the reason in one line."""
 
 
 class Sequence(ctypes.Structure):
@@ -64,90 +27,6 @@ class Sequence(ctypes.Structure):
     ]
 
 
-def find_compiler() -> list[str]:
-    """Return the command of the C compiler: ``$CC`` if it is set, else the first of cc, gcc and clang that exists.
-
-    Raises:
-        BuildError: no compiler was found.
-    """
-    chosen = os.environ.get("CC")
-    for command in [shlex.split(chosen)] if chosen else [["cc"], ["gcc"], ["clang"]]:
-        if command and shutil.which(command[0]):
-            return command
-    missing = f"the C compiler {chosen!r}, set by CC, was not found" if chosen else "no C compiler was found"
-    raise BuildError(f"{missing}; install gcc or clang")
-
-
-def run(command: Arguments[str]) -> str:
-    """Run a compiler command and return its output.
-
-    Raises:
-        BuildError: the command failed; the message quotes its first error.
-    """
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BuildError(f"the C compiler {command[0]} did not run: {error}") from error
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        first = next((line for line in lines if "error" in line), lines[0])
-        raise BuildError(f"the C compiler {command[0]} failed: {first.strip()}")
-    return done.stdout
-
-
-def cached_library(compiler: Arguments[str], sources: Path) -> Path:
-    """Return the path of the library for these sources, this compiler and these flags."""
-    identity = hashlib.sha256(run([*compiler, "--version"]).encode())
-    identity.update(repr((list(compiler), FLAGS, THREADS, INSTRUCTION_SETS, platform.machine())).encode())
-    for source in sorted(sources.iterdir()):
-        identity.update(source.name.encode() + b"\0" + source.read_bytes())
-    return cache_directory() / "kernels" / f"lstm-{identity.hexdigest()[:20]}.so"
-
-
-def compile_library(compiler: Arguments[str], sources: Path, output: Path) -> None:
-    """Compile the kernels once for each instruction set and link them into ``output``.
-
-    Other processes never see a partial library. They may build the same library at the same time.
-
-    Raises:
-        BuildError: the compiler fails.
-        OSError: the library cannot be written.
-    """
-    with create_atomically(output) as library:
-        try:
-            compile_objects([*compiler, *FLAGS, *THREADS], sources, library)
-        except BuildError:  # some compilers lack OpenMP; then the kernels run on one thread
-            compile_objects([*compiler, *FLAGS], sources, library)
-
-
-def compile_objects(command: Arguments[str], sources: Path, library: Path) -> None:
-    """Compile in parallel and link, with one compiler command and its flags.
-
-    The object files are written to the library's directory. An instruction set is left out if the compiler does not
-    support its flags.
-    """
-    objects = [str(library.parent / "processor.o")]
-    commands = [[*command, "-c", str(sources / "processor.c"), "-o", objects[0]]]
-    for name, flags in INSTRUCTION_SETS.items():
-        if flags and not accepts([*command, *flags]):
-            continue
-        for source in KERNEL_SOURCES:
-            objects.append(str(library.parent / f"{name}-{source}.o"))
-            commands.append([*command, *flags, f"-DLSTM_PATH={name}", "-c", str(sources / source), "-o", objects[-1]])
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(run, commands))
-    run([*command, "-shared", *objects, "-o", str(library)])
-
-
-def accepts(command: Arguments[str]) -> bool:
-    """Return whether the compiler accepts its flags, by preprocessing an empty file."""
-    try:
-        run([*command, "-E", "-x", "c", os.devnull])
-    except BuildError:
-        return False
-    return True
-
-
 @functools.cache
 def fastest_instruction_set() -> str:
     """Return the fastest instruction set of this processor; builds the kernels if necessary.
@@ -160,19 +39,46 @@ def fastest_instruction_set() -> str:
 
 @functools.cache
 def load_library() -> ctypes.CDLL:
-    """Return the library of the kernels; builds it if the cache has none for this compiler and these sources.
+    """Return the library of the kernels; builds it if the cache has no intact one for this compiler and these sources.
+
+    A warning gives the reason why a stored library is not used, or why the new one cannot be stored.
 
     Raises:
         BuildError: the kernels cannot be built or loaded.
     """
+    command = compiler.find_compiler()
+    identity = compiler.identify_library(command, compiler.SOURCES)
     try:
-        compiler = find_compiler()
-        path = cached_library(compiler, SOURCES)
-        if not path.exists():
-            compile_library(compiler, SOURCES, path)
-        return ctypes.CDLL(str(path))
+        if (stored := store.read_library(identity)) is not None:
+            return store.load_from_memory(stored)
+    except (DamagedError, OSError) as error:
+        warnings.warn(f"{error}; the kernels are built again.", RuntimeWarning, stacklevel=2)
+    content = build(command)
+    try:
+        library = store.load_from_memory(content)
     except OSError as error:
-        raise BuildError(f"the compiled kernels cannot be stored or loaded: {error}") from error
+        reason = str(error).rpartition(": ")[2]  # without the path of a file that is gone
+        raise BuildError(f"the library built by the C compiler {command[0]} cannot be loaded: {reason}") from None
+    try:
+        store.write_library(identity, content)
+    except (CharlmError, OSError) as error:
+        warnings.warn(f"the kernels were built for this process alone: {error}", RuntimeWarning, stacklevel=2)
+    return library
+
+
+def build(command: list[str]) -> bytes:
+    """Return the content of a new library, built in a temporary directory that only this user can write to.
+
+    Raises:
+        BuildError: the compiler fails, or the directory cannot be written.
+    """
+    try:
+        with scratch_directory(Path(tempfile.gettempdir())) as scratch:
+            library = scratch / "lstm.so"
+            compiler.compile_library(command, compiler.SOURCES, library)
+            return library.read_bytes()
+    except OSError as error:
+        raise BuildError(f"{tempfile.gettempdir()}: the kernels cannot be built there: {error.strerror}") from None
 
 
 def available_instruction_sets() -> list[str]:
@@ -182,5 +88,5 @@ def available_instruction_sets() -> list[str]:
         BuildError: the kernels cannot be built or loaded.
     """
     library = load_library()
-    built = [name for name in INSTRUCTION_SETS if hasattr(library, f"lstm_forward_{name}")]
+    built = [name for name in compiler.INSTRUCTION_SETS if hasattr(library, f"lstm_forward_{name}")]
     return [name for name in built if getattr(library, f"lstm_runs_{name}")()]
