@@ -13,12 +13,10 @@ from torch.utils.tensorboard import SummaryWriter
 from charlm.config import Config
 from charlm.inference.activations import record_activations
 from charlm.model import CharLM
-from charlm.runs.directory import Row
+from charlm.runs.metrics import Row
 from charlm.system.files import cannot_write
+from charlm.training.event_files import PREFIX, find_event_files, rewind_events
 from charlm.training.reporter import Reporter, RunDescription
-
-EVENT_FILE = "events.out.tfevents"
-"""Prefix of the event file's name."""
 
 LEADING_KEYS = ("model.num_layers", "model.hidden_size", "train.learning_rate", "model.dropout", "train.seed")
 """The first columns of the HParams table. It shows five of them before the metric; the others can be ticked."""
@@ -53,8 +51,9 @@ class TensorBoardReporter(Reporter):
         self._run, self._last_step = run, run.last_step
         self._best_loss_nats = run.best_loss_nats
         with self._writing():
-            is_first = not any(self._directory.glob(f"{EVENT_FILE}*"))
-            # The steps after the last checkpoint are taken again; TensorBoard hides what an earlier process wrote.
+            is_first = not find_event_files(self._directory)
+            rewind_events(self._directory, run.step)
+            # purge_step lets a TensorBoard that is open now forget the steps after the last checkpoint.
             self._writer = SummaryWriter(str(self._directory), purge_step=run.step + 1)
             if is_first:
                 for summary in (_describe_experiment(run.config), _describe_session(run.config)):
@@ -123,7 +122,7 @@ class TensorBoardReporter(Reporter):
         try:
             yield
         except OSError as error:
-            raise cannot_write(self._directory / EVENT_FILE, error) from None
+            raise cannot_write(self._directory / PREFIX, error) from None
 
 
 def _lay_out_charts(level: str) -> dict[str, dict[str, list[object]]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ from tensorboard.backend.event_processing.event_accumulator import HISTOGRAMS, E
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import backend_context, metadata
 from tensorboard.plugins.hparams.api_pb2 import Experiment, Status
-from tensorboard.summary.writer import event_file_writer
 
 from charlm.config import Config
 from charlm.errors import StoppedError
@@ -29,12 +29,6 @@ def read_events(directory: Path) -> EventAccumulator:
     events = EventAccumulator(str(directory), size_guidance={HISTOGRAMS: 0})  # 0: all of them
     events.Reload()
     return events
-
-
-@pytest.fixture(autouse=True)
-def _ordered_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Number the event files from 0: those of one second are read in the order of their names, 10 before 9."""
-    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 @pytest.fixture
@@ -160,19 +154,28 @@ def test_histograms_of_weights_and_gates(events: EventAccumulator) -> None:
         assert histogram.num == 256 * 12
 
 
-@pytest.mark.parametrize("killed_step", [6, 13], ids=["before the first checkpoint", "after it"])
-def test_steps_taken_again_stand_once(config: Config, tmp_path: Path, killed_step: int) -> None:
-    """After a kill before or after the first checkpoint, TensorBoard shows every step and every text once."""
+@pytest.mark.parametrize("offset_s", [0, -5000], ids=["steady clock", "clock set back"])
+@pytest.mark.parametrize("killed_steps", [(11,), (13,), (11, 25, 29)])
+def test_repeated_steps_are_shown_once(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_steps: tuple[int, ...], offset_s: float
+) -> None:
+    """After kills before and after the first checkpoint, TensorBoard shows every step once, also of texts."""
+    config = config.replace("train", checkpoint_every=12)
 
     class Dying(TensorBoardReporter):
         def advance(self, step: int, num_chars: int) -> None:
             if step == killed_step:
                 raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", reporter=Dying(tmp_path / "run"))
+    for killed_step in killed_steps:  # noqa: B007  # used by Dying
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "run", resume=True, reporter=Dying(tmp_path / "run"))
+        now_s = time.time() + offset_s
+        monkeypatch.setattr(time, "time", lambda now_s=now_s: now_s)
     train(config, tmp_path / "run", resume=True, reporter=TensorBoardReporter(tmp_path / "run"))
     events = read_events(tmp_path / "run")
     assert [point.step for point in events.Scalars("loss/train")] == [4, 8, 12, 16, 20, 24, 28, 30]
+    assert [point.step for point in events.Tensors("sample/text_summary")] == [10, 20, 30]
+    assert [point.step for point in events.Histograms("weights/output.bias")] == [10, 20, 30]
     assert len(read_texts(events, "run")) == 1
     assert len(events.Tensors("custom_scalars__config__")) == 1
