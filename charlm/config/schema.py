@@ -11,6 +11,10 @@ MAX_SIZE = 2**20
 """Above any width, batch or window that fits a machine; it catches typing errors."""
 
 
+MAX_COUNT = 10**12
+"""Above any number of steps or characters of a run; it catches typing errors, and keeps products within 64 bits."""
+
+
 class Section(BaseModel):
     """A group of keys; unknown keys and values of another type are refused."""
 
@@ -53,16 +57,19 @@ class TrainConfig(Section):
     batch_size: int = Field(32, ge=1, le=MAX_SIZE, description="Parallel streams of text in a step.")
     seq_length: int = Field(64, ge=1, le=MAX_SIZE, description="Characters of each stream in a step.")
     max_steps: int = Field(
-        2000, ge=1, description="Optimizer steps in the whole run; the maximum if patience is above 0."
+        2000, ge=1, le=MAX_COUNT, description="Optimizer steps in the whole run; the maximum if patience is above 0."
     )
     patience: int = Field(
-        0, ge=0, description="Consecutive validations without a lower loss after which a run ends early; 0 for none."
+        0,
+        ge=0,
+        le=MAX_COUNT,
+        description="Consecutive validations without a lower loss after which a run ends early; 0 for none.",
     )
     learning_rate: float = Field(0.01, gt=0, description="Peak learning rate.")
     learning_rate_floor_frac: float = Field(
         0.05, ge=0, le=1, description="Final learning rate as a fraction of the peak."
     )
-    warmup_steps: int = Field(100, ge=0, description="Linear warm-up steps.")
+    warmup_steps: int = Field(100, ge=0, le=MAX_COUNT, description="Linear warm-up steps.")
     grad_clip: float = Field(1.0, ge=0, description="Maximum global norm of the gradient; 0 for no limit.")
     weight_decay: float = Field(0.1, ge=0, description="AdamW weight decay of the weight matrices; biases have none.")
     average_decay: float = Field(
@@ -74,9 +81,9 @@ class TrainConfig(Section):
     reset_probability: float = Field(
         0.02, ge=0, lt=1, description="Probability per step that a stream restarts from the zero state."
     )
-    log_every: int = Field(25, ge=1, description="Steps between two rows of training metrics.")
-    eval_every: int = Field(500, ge=1, description="Steps between two validations.")
-    checkpoint_every: int = Field(500, ge=1, description="Steps between two saves of last.pt.")
+    log_every: int = Field(25, ge=1, le=MAX_COUNT, description="Steps between two rows of training metrics.")
+    eval_every: int = Field(500, ge=1, le=MAX_COUNT, description="Steps between two validations.")
+    checkpoint_every: int = Field(500, ge=1, le=MAX_COUNT, description="Steps between two saves of last.pt.")
     checkpoint_minutes: float = Field(
         0.0, ge=0, description="Minutes since the last save after which last.pt is saved again; 0 for no such limit."
     )
@@ -99,7 +106,7 @@ class SampleConfig(Section):
     """The sample that is drawn at every validation."""
 
     prompt: str = Field("", description="Text that the sample continues; empty to start without a prompt.")
-    length: int = Field(300, ge=1, description="Characters in the sample.")
+    length: int = Field(300, ge=1, le=MAX_COUNT, description="Characters in the sample.")
     temperature: float = Field(0.8, ge=0, description="Sampling temperature; 0 always takes the most likely character.")
 
 

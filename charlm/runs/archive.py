@@ -14,6 +14,17 @@ from charlm.errors import InputError
 MAX_MEMBERS = 10_000
 """Maximum number of parts of a file: one per tensor; a model of 100 layers and its optimizer have under 2,000."""
 
+MAX_OPERATIONS = 1_000_000
+"""Maximum number of operations of the pickle: some 20 for each tensor."""
+
+MAX_VALUES = 100_000
+"""Maximum number of values, counted where they are used; a model of 100 layers and its optimizer have under 5,000."""
+
+MAX_DEPTH = 8
+"""Maximum depth of values in values; charlm writes 5."""
+
+PLAIN_TYPES = (str, float, bool, type(None), torch.Tensor)
+
 ALLOWED_GLOBALS = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch [A-Z][A-Za-z0-9]*Storage")
 """The globals that a checkpoint may reference. Torch allows more, such as a bytearray of any size."""
 
@@ -34,7 +45,9 @@ def read_archive(path: Path) -> Any:
             _check_members(archive, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_values(content)
+        return content
     except InputError:
         raise
     except FileNotFoundError:
@@ -67,14 +80,45 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
     damaged = archive.testzip()
     if damaged is not None:
         raise InputError(f"{path}: damaged, the checksum of {damaged!r} is wrong. Use another checkpoint.")
-    for member in members:
-        if member.filename.endswith(".pkl"):
-            _check_globals(archive.read(member))
+    pickles = [member for member in members if member.filename.endswith(".pkl")]
+    if len(pickles) != 1:
+        raise ValueError(f"it has {len(pickles)} pickles instead of 1")
+    _check_operations(archive.read(pickles[0]))
 
 
-def _check_globals(pickle: bytes) -> None:
-    for opcode, argument, _ in pickletools.genops(pickle):
+def _check_operations(pickle: bytes) -> None:
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
+        if number == MAX_OPERATIONS:
+            raise ValueError(f"its pickle has over {MAX_OPERATIONS:,} operations")
         if opcode.name in {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"} or (
             opcode.name == "GLOBAL" and not ALLOWED_GLOBALS.fullmatch(str(argument))
         ):
             raise ValueError(f"it names {str(argument)[:80]!r}")
+
+
+def _check_values(content: Any) -> None:
+    """Check the number, the depth and the types of all values, so that any code may walk through them.
+
+    A value that is used in several places counts in each, because a few nested lists can refer to each other so that
+    walking through them takes for ever.
+
+    Raises:
+        ValueError: there are too many values, or one of another type or beyond 64 bits.
+    """
+    pending, num_values = [(content, 1)], 1
+    while pending:
+        value, depth = pending.pop()
+        parts: list[Any] = []
+        if isinstance(value, dict):
+            parts = [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            parts = [*value]
+        elif type(value) is int:
+            if not -(2**63) <= value < 2**64:
+                raise ValueError("it has a whole number beyond 64 bits")
+        elif type(value) not in PLAIN_TYPES:
+            raise ValueError(f"it has a value of type {type(value).__name__}")
+        num_values += len(parts)
+        if num_values > MAX_VALUES or depth > MAX_DEPTH:
+            raise ValueError(f"it has over {MAX_VALUES:,} values, or is nested more than {MAX_DEPTH} deep")
+        pending += [(part, depth + 1) for part in parts]

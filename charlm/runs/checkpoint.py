@@ -26,9 +26,6 @@ FORMAT = 1
 OLDEST_FORMAT = 1
 """The oldest format that this charlm reads."""
 
-MAX_STEP = 2**63
-"""Upper bound of the number of steps, exclusive."""
-
 
 @dataclass
 class Checkpoint:
@@ -104,7 +101,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         config = parse_config(content["config"], str(path))
         vocabulary = Vocabulary.from_plain(content["vocabulary"])
-        _check_plain_values(content)
+        _check_plain_values(content, config.train.max_steps)
         _check_weights(content["weights"], path.stat().st_size)
         _check_shapes(content["weights"], config, len(vocabulary))
         return Checkpoint(
@@ -146,8 +143,8 @@ def _check_format(content: dict[str, Any], path: Path) -> None:
 PLAIN_TYPES = {"config": dict, "vocabulary": dict, "corpus_digest": str, "step": int, "weights": dict, "training": dict}
 
 
-def _check_plain_values(content: dict[str, Any]) -> None:
-    """Check the types of a checkpoint's values.
+def _check_plain_values(content: dict[str, Any], max_steps: int) -> None:
+    """Check the types and ranges of a checkpoint's values.
 
     Raises:
         ValueError, KeyError: a value is missing, or has a wrong type or range.
@@ -157,21 +154,21 @@ def _check_plain_values(content: dict[str, Any]) -> None:
             raise ValueError(f"{name} is missing")
         if not isinstance(content[name], expected) or isinstance(content[name], bool):
             raise ValueError(f"{name} has a wrong type")
-    if not 0 <= content["step"] < MAX_STEP:
-        raise ValueError(f"step {reprlib.repr(content['step'])} is out of range")
+    if not 0 <= content["step"] <= max_steps:
+        raise ValueError(f"step {content['step']} is not one of a run of {max_steps} steps")
     loss = content["loss_nats"]
-    if loss is not None and not (isinstance(loss, float) and math.isfinite(loss)):
-        raise ValueError("loss_nats is not a finite number")
+    if loss is not None and not (isinstance(loss, float) and 0 <= loss < math.inf):
+        raise ValueError("loss_nats is not a finite number of at least 0")
     garbage_frac = content.get("garbage_frac")  # missing in older checkpoints
     if garbage_frac is not None and not (isinstance(garbage_frac, float) and 0 <= garbage_frac <= 1):
         raise ValueError("garbage_frac is not a number from 0 to 1")
 
 
 def _check_weights(weights: dict[Any, Any], file_bytes: int) -> None:
-    """Check that the weights are dense float32 tensors and do not take more memory than the file has bytes.
+    """Check that the weights are finite, dense float32 tensors and do not take more memory than the file has bytes.
 
     Raises:
-        ValueError: a weight is not a dense float32 tensor, or several weights share storage.
+        ValueError: a weight is not a dense float32 tensor or not finite, or several weights share storage.
     """
     if not all(type(name) is str and is_plain(weight) for name, weight in weights.items()):
         raise ValueError("a weight is not a dense tensor")
@@ -179,6 +176,8 @@ def _check_weights(weights: dict[Any, Any], file_bytes: int) -> None:
         raise ValueError("a weight is not of type float32")
     if sum(weight.nbytes for weight in weights.values()) > file_bytes:
         raise ValueError("the weights claim to be larger than the file")
+    if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+        raise ValueError("a weight is not a finite number")
 
 
 def _check_shapes(weights: dict[str, Tensor], config: Config, vocabulary_size: int) -> None:

@@ -70,7 +70,8 @@ def restore(session: Session, checkpoint: Checkpoint) -> None:
 def _restore_training_state(session: Session, checkpoint: Checkpoint) -> None:
     training, optimizer = _with_decay(checkpoint), session.optimizer
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    check_training_state(training, parameters, session.model.state_dict(), session.states)
+    settings = checkpoint.config.train
+    check_training_state(training, checkpoint.step, settings, parameters, session.model.state_dict(), session.states)
     session.shown.load_state_dict(checkpoint.weights)
     session.model.load_state_dict(training.get("weights", checkpoint.weights))
     # The parameter groups are determined by the configuration, which is the same.
@@ -79,7 +80,7 @@ def _restore_training_state(session: Session, checkpoint: Checkpoint) -> None:
     session.generator.set_state(training["random"])
     session.step = checkpoint.step
     decay = Decay(**training["decay"])
-    session.decay = extend(session.step, checkpoint.config.train, session.config.train, decay)
+    session.decay = extend(session.step, settings, session.config.train, decay)
     session.best = (training["best"][0], training["best"][1])
     session.best_garbage_frac = training.get("best_garbage_frac")
     session.last_loss_nats = training["last_loss_nats"]

@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import fuzz_readers
 import pytest
 import torch
 
@@ -55,6 +56,70 @@ def test_claims_are_refused(saved: Path, damage: Callable[[Path], None], message
     assert read_archive(saved)["a"].shape == (9,)
     damage(saved)
     with pytest.raises(InputError, match=f"{saved}: refused.*{message}"):
+        read_archive(saved)
+
+
+def nested(depth: int) -> list[object]:
+    """Return lists in lists."""
+    value: list[object] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def shared(depth: int) -> list[object]:
+    """Return a few lists that refer to each other, with 2**depth ways through them."""
+    value: list[object] = []
+    for _ in range(depth):
+        value = [value, value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (nested(9), "nested more than 8 deep"),
+        (nested(90), "nested more than 8 deep"),
+        (shared(60), "nested more than 8 deep"),
+        ([shared(6)] * 1000, "over 100,000 values"),
+        (dict.fromkeys(range(50_000)), "over 100,000 values"),
+        ([0] * 100_000, "over 100,000 values"),
+        ({"a": [None] * 1_000_000}, "its pickle has over 1,000,000 operations"),
+        (10**400, "a whole number beyond 64 bits"),
+        ({-(2**63) - 1: 0}, "a whole number beyond 64 bits"),
+        (torch.Size([1]), "names 'torch Size'"),
+        ({"a": torch.float32}, "names 'torch float32'"),
+        (complex(1, 1), "names '.* complex'"),
+        (torch.nn.Parameter(torch.zeros(1)), "names 'torch._utils _rebuild_parameter'"),
+        (b"bytes", "names"),
+    ],
+)
+def test_values_that_take_for_ever_are_refused(saved: Path, value: object, message: str) -> None:
+    """Too many values, counted as often as code that walks through them meets them, or of another type, are refused."""
+    torch.save(value, saved)
+    with pytest.raises(InputError, match=f"{saved}: refused.*{message}"):
+        read_archive(saved)
+
+
+def test_set_is_refused(saved: Path) -> None:
+    """A set, which torch reads and charlm never writes, is refused."""
+    saved.write_bytes(fuzz_readers.forge(b"\x80\x02\x8f."))
+    with pytest.raises(InputError, match="a value of type set"):
+        read_archive(saved)
+
+
+@pytest.mark.parametrize("value", [nested(8), [0] * 99_999, -(2**63), 2**64 - 1, {"a": (1.5, None, "x", True)}])
+def test_values_within_the_bounds_are_read(saved: Path, value: object) -> None:
+    """What a checkpoint may hold comes back unchanged."""
+    torch.save(value, saved)
+    assert read_archive(saved) == value
+
+
+def test_second_pickle_is_refused(saved: Path) -> None:
+    """An archive with another pickle, which charlm never writes, is refused."""
+    with zipfile.ZipFile(saved, "a") as archive:
+        archive.writestr("x/more.pkl", b"")
+    with pytest.raises(InputError, match="it has 2 pickles instead of 1"):
         read_archive(saved)
 
 

@@ -83,6 +83,34 @@ def test_claims_beyond_the_weights(key: str, value: dict[str, object], tmp_path:
         (("training", "decay"), [0, 30, 0.1]),
         (("training", "decay", "start"), -1),
         (("training", "decay", "learning_rate"), float("inf")),
+        (("training", "decay", "learning_rate"), 0.02),
+        (("training", "decay", "end"), 2001),
+        (("step",), 2**62),
+        (("step",), 2001),
+        (("loss_nats",), -1.0),
+        (("weights", "output.bias"), torch.full((3,), float("nan"))),
+        (("training", "weights", "output.bias"), torch.full((3,), float("inf"))),
+        (("training", "best"), [float("-inf"), 0]),
+        (("training", "best"), [-1.0, 0]),
+        (("training", "best"), [1.0, 2]),
+        (("training", "best"), [1.0]),
+        (("training", "last_loss_nats"), float("-inf")),
+        (("training", "last_loss_nats"), 10**400),
+        (("training", "elapsed_s"), 1e12),
+        (("training", "elapsed_s"), float("nan")),
+        (("training", "interval", "training_s"), 1e12),
+        (("training", "interval", "num_steps"), 2),
+        (("training", "skipped_in_a_row"), 2),
+        (("training", "best_garbage_frac"), 1.5),
+        (("training", "metrics"), {"num_bytes": -1, "crc32": 0}),
+        (("training", "metrics"), {"num_bytes": 0}),
+        (("training", "states", 0, 0), torch.full((1, 3), float("nan"))),
+        (("training", "optimizer", "state", 0, "exp_avg"), torch.full((3, 2), float("nan"))),
+        (("training", "optimizer", "state", 0, "exp_avg_sq"), torch.full((3, 2), -1.0)),
+        (("training", "optimizer", "state", 0, "step"), torch.tensor(-1.0)),
+        (("training", "optimizer", "state", 0, "more"), []),
+        (("training", "optimizer", "state", 99), {}),
+        (("training", "optimizer", "state"), [[[[]]]]),
     ],
 )
 def test_hostile_value(path: tuple[object, ...], value: object, tmp_path: Path) -> None:
@@ -91,7 +119,7 @@ def test_hostile_value(path: tuple[object, ...], value: object, tmp_path: Path) 
     for key in path[:-1]:
         place = place[key]  # type: ignore[index]
     place[path[-1]] = value  # type: ignore[index]
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"damaged|refused"):
         fuzz_readers.read_checkpoint(fuzz_readers.to_bytes(content), tmp_path)
 
 
