@@ -9,7 +9,8 @@ import torch
 
 from charlm.comparison.results import Results
 from charlm.runs.checkpoint import Checkpoint
-from charlm.runs.directory import Row, RunDirectory
+from charlm.runs.directory import RunDirectory
+from charlm.runs.metrics import Row
 from charlm.training.reporter import Reporter, RunDescription
 
 TIMES = ("chars_per_s", "elapsed_s")
@@ -77,7 +78,7 @@ def equal(first: Any, second: Any) -> bool:
 def without_times(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the content of a checkpoint but for what a clock says."""
     content = dict(vars(checkpoint))
-    training = {name: value for name, value in checkpoint.training.items() if name != "elapsed_s"}
+    training = {name: value for name, value in checkpoint.training.items() if name not in ("elapsed_s", "metrics")}
     if training:
         training["interval"] = training["interval"] | {"training_s": 0.0}
     return content | {"training": training}

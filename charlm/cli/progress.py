@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from charlm.runs.directory import Row
+from charlm.runs.metrics import Row
 from charlm.training.reporter import Reporter, Reporters, RunDescription
 
 tqdm.set_lock(threading.RLock())  # its default is a lock between processes, which a killed process leaks

@@ -7,7 +7,7 @@ import click
 
 from charlm.cli.completion import complete_out
 from charlm.cli.json_output import describe_dry_run, describe_result, print_json
-from charlm.cli.options import CONFIG, SET, examples, warn
+from charlm.cli.options import CONFIG, SET, examples
 from charlm.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def train(
             f"To go on with a run: charlm train --out {config_path} --resume"
         )
     out = out or Path("runs") / (config_path.stem if config_path else "default")
-    config = load_run_config(RunDirectory(out), config_path, overrides, resume, warn)
+    config = load_run_config(RunDirectory(out), config_path, overrides, resume)
     reporter = make_reporter(out)
     if dry_run:
         _print_dry_run(config, out, reporter, as_json)

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from charlm.config import Config
 from charlm.inference.trained import load
-from charlm.runs.directory import Row, RunDirectory
+from charlm.runs.directory import RunDirectory
+from charlm.runs.metrics import Row
 from charlm.system.files import write_atomically
 from charlm.training.loop import train
 from charlm.training.reporter import Reporter

@@ -16,6 +16,7 @@ from charlm.inference.sampling import DEFAULTS, Sampling
 from charlm.model import CharLM
 from charlm.runs.checkpoint import Checkpoint, load_checkpoint
 from charlm.runs.directory import RunDirectory
+from charlm.runs.recovery import load_best
 from charlm.system.device import choose_device
 from charlm.text.corpus import load_corpus
 from charlm.text.remapping import RemappedIds
@@ -204,7 +205,7 @@ def load(run: str | Path, device: str = "auto", warn: Callable[[str], None] = wa
     chosen = choose_device(device)
     damaged: dict[Path, str] = {}
     if Path(run).is_dir():
-        checkpoint, damaged = RunDirectory(Path(run)).load_best()
+        checkpoint, damaged = load_best(RunDirectory(Path(run)))
     else:
         checkpoint = load_checkpoint(Path(run))
     for reason in damaged.values():

@@ -1,91 +1,57 @@
-"""The configuration to train with in a run directory: the user's, over that of the run that the directory holds."""
+"""The configuration of a run directory: the user's over that of the run, and the copy of it in config.yaml."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from charlm.config import Config, load_config, parse_config
-from charlm.errors import InputError
+from charlm.errors import ConfigError, InputError
 from charlm.runs.directory import RunDirectory
-from charlm.runs.resumption import find_changes
+from charlm.runs.recovery import load_newest
 
-Warn = Callable[[str], None]
+MAX_SHOWN = 3
+"""Maximum number of differences in one message."""
 
 
-def load_run_config(
-    run: RunDirectory, path: Path | None, overrides: Iterable[str], resume: bool, warn: Warn = lambda _: None
-) -> Config:
+def load_run_config(run: RunDirectory, path: Path | None, overrides: Iterable[str], resume: bool) -> Config:
     """Return the configuration to train with in a run directory.
 
     Args:
         run: where to train.
         path: the user's YAML file; None for none.
         overrides: ``SECTION.KEY=VALUE`` each, applied over the file in their order.
-        resume: whether the run that the directory holds continues. Its own configuration then has the values of the
-            keys that neither the file nor the overrides give; the defaults do where there is no run yet.
-        warn: called with a message if ``config.yaml`` cannot be used and the configuration of a checkpoint is.
+        resume: whether the run that the directory holds continues. The configuration of its newest undamaged save then
+            has the values of the keys that neither the file nor the overrides give; the defaults do where there is no
+            run yet.
 
     Raises:
         ConfigError: the YAML, a key or a value is wrong.
-        InputError: the file cannot be read, or the directory holds a run without a readable configuration.
+        InputError: the file cannot be read, or the directory holds a run without an undamaged save.
     """
-    base = _load_own_config(run, warn) if resume and run.has_run else None
-    return load_config(path, overrides, base)
+    newest = load_newest(run)[0] if resume else None
+    return load_config(path, overrides, newest.config if newest else None)
 
 
-def _load_own_config(run: RunDirectory, warn: Warn) -> Config:
-    """Return the configuration of the run: that of its newest undamaged checkpoint, else that of ``config.yaml``.
-
-    ``config.yaml`` is written at every start, so that it is newer than the checkpoint if the run was killed before its
-    next save. It is used if it differs only in what may change when a run resumes.
-
-    Raises:
-        InputError: neither can be read.
-    """
-    saved = _load_saved_config(run)
-    try:
-        stored = _load_stored_config(run, saved)
-    except InputError as error:
-        if saved is None:
-            raise
-        warn(f"{error} The configuration of the newest checkpoint is used.")
-        return saved
-    changes = find_changes(saved, stored) if saved else []
-    if saved and changes:
-        warn(f"{run.config_path}: {'; '.join(changes)}. The configuration of the newest checkpoint is used.")
-        return saved
-    return stored
-
-
-def _load_saved_config(run: RunDirectory) -> Config | None:
-    """Return the configuration of the newest undamaged checkpoint; None if there is none.
-
-    Raises:
-        InputError: all checkpoints are damaged, and there is no ``config.yaml`` either.
-    """
-    try:
-        checkpoint, _ = run.load_newest(lambda _: None)
-    except InputError:
-        if not run.config_path.exists():
-            raise
-        return None
-    return checkpoint.config if checkpoint else None
-
-
-def _load_stored_config(run: RunDirectory, saved: Config | None) -> Config:
-    """Return the configuration of ``config.yaml``.
+def examine_config(run: RunDirectory, saved: Config) -> str | None:
+    """Return what is wrong with the ``config.yaml`` of a run that resumes; None if it says what the run trains with.
 
     Args:
         run: the run directory.
-        saved: the values of keys that the file lacks because they are newer; None for what runs did before these keys.
-
-    Raises:
-        InputError: there is no such file, or it cannot be read.
+        saved: the configuration of its newest undamaged save.
     """
     if not run.config_path.exists():
-        if saved:
-            return saved
-        raise InputError(
-            f"{run.path}: cannot resume: the run has neither a config.yaml nor a last.pt to resume from. "
-            "Restore one of them, or start a new run with another --out."
-        )
-    return load_config(run.config_path, base=saved or parse_config({}, str(run.config_path)))
+        return f"{run.config_path}: missing."
+    try:
+        stored = load_config(run.config_path, base=parse_config({}, str(run.config_path)))
+    except ConfigError as error:
+        return f"{run.config_path}: {' '.join(error.problems)}"
+    except InputError as error:
+        return str(error)
+    trees = stored.model_dump(), saved.model_dump()
+    differences = [
+        f"{section}.{key} is {value!r} there and {trees[1][section][key]!r} in last.pt"
+        for section, keys in trees[0].items()
+        for key, value in keys.items()
+        if value != trees[1][section][key]
+    ]
+    more = [f"and {len(differences) - MAX_SHOWN} more differences"] if len(differences) > MAX_SHOWN else []
+    return f"{run.config_path}: {'; '.join(differences[:MAX_SHOWN] + more)}." if differences else None

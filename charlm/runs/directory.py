@@ -2,26 +2,24 @@
 
 runs/NAME/  config.yaml  best.pt  last.pt  metrics.jsonl  samples/  events.out.tfevents.*
 
-Further files: last-1.pt and so on are the saves before last.pt, damaged.pt is a damaged save that was renamed, .lock
-is the lock against a second process, and .lock.pid contains the ID of the latest training process.
+Further files: last-1.pt and so on are the saves before last.pt, a damaged file is renamed to NAME.damaged, .lock is the
+lock against a second process, and .lock.pid contains the ID of the latest training process.
+
+The saves hold all that a run needs to resume, its configuration among it. The first one, of step 0, is the first file
+that a run writes: a directory with other files of a run but no save has lost something.
 """
 
 import contextlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from charlm.errors import InputError
 from charlm.runs.checkpoint import Checkpoint, save_checkpoint
-from charlm.runs.recovery import load_first_sound
-from charlm.system.files import cannot_write, write_atomically
+from charlm.runs.metrics import Row, append_row, read_rows, take_fingerprint
+from charlm.system.files import write_atomically
 from charlm.system.lock import hold, refuse_holder
-
-Row = dict[str, Any]
-"""One line of metrics.jsonl: ``step``, ``split``, ``loss_nats``, ``bits_per_char``, and more by split."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class RunDirectory:
     @property
     def has_run(self) -> bool:
         """Whether the directory contains a run."""
-        files = (self.config_path, self.best_path, self.last_path, self.metrics_path, *self._former_paths())
+        files = (self.config_path, self.best_path, self.metrics_path, *self.save_paths)
         return any(path.exists() for path in files)
 
     def refuse_old_run(self) -> None:
@@ -70,6 +68,20 @@ class RunDirectory:
             raise InputError(
                 f"{self.path}: this directory already holds a run. "
                 "Resume it with --resume, or give another directory with --out."
+            )
+
+    def refuse_remains(self) -> None:
+        """Raise an error if the directory contains a run without a save; a new run would overwrite what is left of it.
+
+        Raises:
+            InputError: the directory contains files of a run, but no save.
+        """
+        found = [path.name for path in (self.best_path, self.config_path, self.metrics_path) if path.exists()]
+        if found and not any(path.exists() for path in self.save_paths):
+            raise InputError(
+                f"{self.path}: cannot resume: this directory holds {' and '.join(found)} of a run, but no last.pt to "
+                "resume from, and a new run would overwrite them. Restore last.pt, or start a new run with another "
+                "--out."
             )
 
     def refuse_second_writer(self) -> None:
@@ -102,78 +114,46 @@ class RunDirectory:
     def _lock_path(self) -> Path:
         return self.path / ".lock"
 
-    def begin(self, config_yaml: str, step: int) -> None:
-        """Prepare the directory for training after a given step; metrics of later steps are deleted.
+    def remove_leftovers(self) -> None:
+        """Delete the temporary files of a process that died while it wrote."""
+        for leftover in self.path.rglob(".*.unfinished"):
+            with contextlib.suppress(OSError):
+                leftover.unlink()
+
+    def write_config(self, config_yaml: str) -> None:
+        """Write ``config.yaml``, which users and other tools read; charlm itself takes that of the checkpoint.
 
         Raises:
-            CharlmError: the files cannot be written.
+            CharlmError: it cannot be written.
         """
-        for scrap in self.path.rglob(".*.unfinished"):
-            with contextlib.suppress(OSError):
-                scrap.unlink()
         write_atomically(self.config_path, config_yaml.encode())
-        kept = [row for row in self.read_rows() if row["step"] <= step]
-        write_atomically(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
     def save_last(self, checkpoint: Checkpoint) -> None:
-        """Save the checkpoint to resume from; ``train.keep`` saves are kept in all."""
+        """Save the checkpoint to resume from; ``train.keep`` saves are kept in all.
+
+        It records what metrics.jsonl is at this step.
+
+        Raises:
+            CharlmError: a file cannot be written; the earlier saves are unchanged.
+        """
         keep = checkpoint.config.train.keep
+        training = checkpoint.training | {"metrics": take_fingerprint(self.metrics_path)}
+        checkpoint = replace(checkpoint, training=training)
         save_checkpoint(checkpoint, self.last_path, [self.path / f"last-{n}.pt" for n in range(1, keep)])
-        for path in self._former_paths()[keep - 1 :]:
+        for path in self.save_paths[keep:]:
             with contextlib.suppress(OSError):
                 path.unlink()
 
-    def _former_paths(self) -> list[Path]:
-        """Return the saves before the last, the newest first."""
+    @property
+    def save_paths(self) -> list[Path]:
+        """The paths of last.pt, whether or not it exists, and of the saves before it, the newest first."""
         numbers = [path.stem.removeprefix("last-") for path in self.path.glob("last-*.pt")]
-        return [self.path / f"last-{n}.pt" for n in sorted(int(n) for n in numbers if n.isascii() and n.isdigit())]
+        former = sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
+        return [self.last_path, *(self.path / f"last-{number}.pt" for number in former)]
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Save the best model so far."""
         save_checkpoint(checkpoint, self.best_path)
-
-    def load_newest(self, restore: Callable[[Checkpoint], None]) -> tuple[Checkpoint | None, dict[Path, str]]:
-        """Restore the newest undamaged save.
-
-        Args:
-            restore: restores a checkpoint; raises DamagedError if its training state is damaged.
-
-        Returns:
-            The checkpoint, or None if there is no save; and a dictionary with the error of each newer, damaged save.
-
-        Raises:
-            InputError: all saves are damaged; or ``restore`` raised it.
-        """
-        return load_first_sound([self.last_path, *self._former_paths()], restore)
-
-    def load_best(self) -> tuple[Checkpoint, dict[Path, str]]:
-        """Return the best model, or if it is damaged the newest undamaged save.
-
-        Returns:
-            The checkpoint; and a dictionary with the error of each damaged file that was skipped.
-
-        Raises:
-            InputError: there is no checkpoint, or all are damaged.
-        """
-        checkpoint, damaged = load_first_sound([self.best_path, self.last_path, *self._former_paths()])
-        if checkpoint is None:
-            below = sorted(str(path.parent) for path in self.path.glob("*/best.pt"))[:3]
-            remedy = (
-                f"Give a run in it, such as {' or '.join(below)}" if below else f"Train into it with --out {self.path}"
-            )
-            raise InputError(f"{self.path}: this directory holds no checkpoint (best.pt or last.pt). {remedy}.")
-        return checkpoint, damaged
-
-    def set_aside(self, path: Path) -> None:
-        """Rename a damaged save to ``damaged.pt``, which replaces an earlier one.
-
-        Raises:
-            CharlmError: it cannot be renamed.
-        """
-        try:
-            path.replace(self.path / "damaged.pt")
-        except OSError as error:
-            raise cannot_write(path, error) from None
 
     def save_sample(self, step: int, text: str) -> None:
         """Write the sample of a step to a text file."""
@@ -185,23 +165,12 @@ class RunDirectory:
         Raises:
             CharlmError: it cannot be written.
         """
-        try:
-            with self.metrics_path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise cannot_write(self.metrics_path, error) from None
+        append_row(self.metrics_path, row)
 
     def read_rows(self) -> list[Row]:
-        """Return the lines of metrics up to the first incomplete or damaged one."""
-        if not self.metrics_path.exists():
-            return []
-        rows: list[Row] = []
-        for line in self.metrics_path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):  # the process died while it wrote this line, or it is damaged
-                break
-            if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-                break
-            rows.append(row)
-        return rows
+        """Return the rows of all undamaged lines of metrics.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return read_rows(self.metrics_path)

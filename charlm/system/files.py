@@ -1,6 +1,7 @@
 """Atomic writing of files and directories: the final path never contains a partial result."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -87,6 +88,21 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
     _delete_old_temporaries(parent)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=parent, ignore_cleanup_errors=True) as directory:
         yield Path(directory)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, or whatever is in its place, so that it is kept; return its new path.
+
+    Raises:
+        CharlmError: it cannot be renamed.
+    """
+    names = (f"{path.name}.damaged" + (f"-{number}" if number > 1 else "") for number in itertools.count(1))
+    renamed = next(other for other in map(path.with_name, names) if not os.path.lexists(other))
+    try:
+        path.rename(renamed)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    return renamed
 
 
 def cannot_write(path: Path, error: OSError) -> CharlmError:

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from charlm.config import Config
@@ -19,7 +18,8 @@ from charlm.training.estimates import count_parameters, refuse_shortage
 from charlm.training.observer import Observer
 from charlm.training.reporter import Reporter, RunDescription
 from charlm.training.session import Session
-from charlm.training.session_checkpoint import make_checkpoint, restore
+from charlm.training.session_checkpoint import make_checkpoint
+from charlm.training.start import begin
 
 PASSAGE_LENGTH = 256
 """Number of characters of the validation part that reporters may use as input of the model."""
@@ -90,7 +90,7 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
             reporter.warn("this system cannot lock the run directory; make sure that no second process trains in it.")
         if not resume:
             run.refuse_old_run()  # another process may have started one in the meantime
-        _begin(session, run, reporter)
+        begin(session, run, reporter)
         baselines_bits = measure_baselines(session.splits.train, session.splits.val, session.corpus.vocabulary)
         with catch_signals() as caught_signal:
             try:
@@ -99,15 +99,6 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
             finally:
                 reporter.close()
     return _describe_result(session, baselines_bits)
-
-
-def _begin(session: Session, run: RunDirectory, reporter: Reporter) -> None:
-    """Restore the newest save, if there is one, and prepare the run directory."""
-    _, damaged = run.load_newest(partial(restore, session))
-    for path, reason in reversed(damaged.items()):
-        reporter.warn(f"{reason} The run resumes from the previous save, of step {session.step}.")
-        run.set_aside(path)
-    run.begin(session.config.to_yaml(), session.step)
 
 
 def _describe_run(session: Session, baselines_bits: dict[str, float]) -> RunDescription:

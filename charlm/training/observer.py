@@ -7,7 +7,8 @@ from charlm.inference.coherence import CoherenceJudge
 from charlm.inference.evaluation import evaluate
 from charlm.inference.generation import encode_prompt, sample_texts
 from charlm.inference.sampling import Sampling
-from charlm.runs.directory import Row, RunDirectory
+from charlm.runs.directory import RunDirectory
+from charlm.runs.metrics import Row
 from charlm.training.diagnosis import Diagnosis
 from charlm.training.reporter import Reporter
 from charlm.training.session import Session

@@ -8,7 +8,7 @@ from torch import Tensor
 from charlm.config import Config
 from charlm.errors import CharlmError
 from charlm.model import CharLM
-from charlm.runs.directory import Row
+from charlm.runs.metrics import Row
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def test_resume_refuses_a_lost_configuration(charlm: CharlmCommand, run: Path) -
     """--resume says that the configuration is lost, instead of training with the defaults."""
     for name in ("config.yaml", "last.pt", "last-1.pt"):
         (run / name).unlink()
-    assert_mistake(charlm("train", "--out", run, "--resume"), "neither a config.yaml nor a last.pt", "--out")
+    assert_mistake(charlm("train", "--out", run, "--resume"), "no last.pt to resume from", "--out")
     assert not (run / "last.pt").exists()
 
 

@@ -67,6 +67,30 @@ def test_damaged_best_gives_way_to_a_sound_save(
     assert before == {path: path.stat().st_mtime_ns for path in run.iterdir()}
 
 
+def test_missing_best_is_reported(run: Path) -> None:
+    """Where a best.pt was saved and is missing, the newest save is used with a warning."""
+    (run / "best.pt").unlink()
+    with pytest.warns(UserWarning, match=r"best\.pt: missing, although .* Taken in its place: the save of step 30"):
+        assert charlm.load(run).checkpoint.step == 30
+
+
+@pytest.mark.parametrize("name", ["best.pt", "last.pt"])
+@pytest.mark.parametrize("what", ["seed", "text"])
+def test_best_of_another_run_is_refused(run: Path, config: Config, tmp_path: Path, name: str, what: str) -> None:
+    """A directory whose best.pt and last.pt are of different runs is refused; each file can be given by itself."""
+    if what == "seed":
+        config = config.replace("train", seed=9)
+        message = r"train\.seed was \d and is now \d"
+    else:
+        Path(config.data.path).write_text("0123456789 green bottles\n" * 300)
+        message = "the text is another one"
+    train(config, tmp_path / "other")
+    (run / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    with pytest.raises(InputError, match=rf"best\.pt and last\.pt are of different runs: .*{message}"):
+        charlm.load(run)
+    assert charlm.load(run / "best.pt").checkpoint.step
+
+
 def test_no_sound_checkpoint(run: Path) -> None:
     """Where every checkpoint is damaged, one error names them all; a damaged file that was named is not replaced."""
     for path in run.glob("*.pt"):

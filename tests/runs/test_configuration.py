@@ -1,13 +1,13 @@
-"""The configuration of a resumed run: the user's over the run's own, never silently the defaults."""
+"""The configuration of a resumed run: the user's over that of its newest save, never silently the defaults."""
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from charlm.config import Config, load_config
 from charlm.errors import ConfigError, InputError
-from charlm.runs.configuration import load_run_config
+from charlm.runs.configuration import examine_config, load_run_config
 from charlm.runs.directory import RunDirectory
 from charlm.text.corpus import load_corpus
 from charlm.training.session import Session
@@ -19,11 +19,11 @@ def run(config: Config, tmp_path: Path) -> RunDirectory:
     """Return the directory of a run with two saves; the corpus is in the cache."""
     run = RunDirectory(tmp_path / "run")
     with run.locked():
-        run.begin(config.to_yaml(), 0)
         session = Session(config, load_corpus(config.data.path, config.data.level))
         checkpoint = make_checkpoint(session, is_resumable=True)
         run.save_last(checkpoint)
         run.save_last(checkpoint)
+        run.write_config(config.to_yaml())
     return run
 
 
@@ -31,12 +31,6 @@ def write(path: Path, text: str) -> Path:
     """Write a text and return its path."""
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def remove_saves(run: RunDirectory) -> None:
-    """Delete every checkpoint of a run."""
-    for path in run.path.glob("*.pt"):
-        path.unlink()
 
 
 def test_overrides_apply_over_the_own_configuration(run: RunDirectory, config: Config) -> None:
@@ -70,85 +64,77 @@ def test_a_run_that_is_not_resumed_does_not_count(run: RunDirectory) -> None:
     assert load_run_config(run, None, [], resume=False) == Config()
 
 
-@pytest.mark.parametrize("damaged", ["config.yaml", "last.pt"])
-def test_a_missing_or_damaged_part_is_replaced_by_the_other(run: RunDirectory, config: Config, damaged: str) -> None:
-    """The configuration is found without config.yaml, without last.pt, and where either is damaged."""
-    (run.path / damaged).write_bytes(b"\0{")
-    assert load_run_config(run, None, [], resume=True) == config
-    (run.path / damaged).unlink()
-    assert load_run_config(run, None, [], resume=True, warn=pytest.fail) == config
-
-
-@pytest.mark.parametrize("content", [None, b"damaged"])
-def test_config_yaml_serves_without_a_sound_checkpoint(run: RunDirectory, config: Config, content: bytes) -> None:
-    """The configuration is that of config.yaml where there is no checkpoint, or all are damaged."""
-    for path in run.path.glob("*.pt"):
-        path.write_bytes(content) if content else path.unlink()
+@pytest.mark.parametrize("content", [b"", b"\0{", b"train: {seed: 7}\n", None])
+def test_the_newest_save_has_the_configuration(run: RunDirectory, config: Config, content: bytes | None) -> None:
+    """The configuration does not depend on config.yaml, which may be empty, damaged, another one or missing."""
+    run.config_path.write_bytes(content) if content is not None else run.config_path.unlink()
     assert load_run_config(run, None, [], resume=True) == config
 
 
-def test_an_older_config_yaml_lacks_later_keys(run: RunDirectory) -> None:
-    """A key that is newer than config.yaml has the value that says what the run did before."""
-    remove_saves(run)
-    run.config_path.write_text("train: {seed: 7}", encoding="utf-8")
-    expected = Config().replace("train", seed=7, reset_probability=0.0, average_decay=0.0)
-    assert load_run_config(run, None, [], resume=True) == expected
+def test_the_configuration_of_an_older_save(run: RunDirectory, config: Config) -> None:
+    """Where the newest save is damaged, the configuration is that of the one before it."""
+    run.last_path.write_bytes(b"damaged")
+    assert load_run_config(run, None, [], resume=True) == config
 
 
-def test_a_newer_config_yaml_counts(run: RunDirectory, config: Config) -> None:
-    """A run that was made longer and killed before its next save stays longer."""
-    longer = config.replace("train", max_steps=50, log_every=5).replace("sample", length=7)
-    run.config_path.write_text(longer.to_yaml(), encoding="utf-8")
-    assert load_run_config(run, None, [], resume=True) == longer
-
-
-def test_keys_that_config_yaml_lacks_come_from_the_checkpoint(run: RunDirectory, config: Config) -> None:
-    """A config.yaml without some keys, beside a checkpoint that has them, leaves them as the run trained with them."""
-    run.config_path.write_text("train: {log_every: 9}", encoding="utf-8")
-    assert load_run_config(run, None, [], resume=True) == config.replace("train", log_every=9)
-
-
-def test_a_changed_config_yaml_is_not_used(run: RunDirectory, config: Config) -> None:
-    """The checkpoint is used, with a warning that names the change, where config.yaml belongs to another course."""
-    run.config_path.write_text(config.replace("train", seed=8).to_yaml(), encoding="utf-8")
-    warnings: list[str] = []
-    assert load_run_config(run, None, [], resume=True, warn=warnings.append) == config
-    [warning] = warnings
-    assert re.search(r"config.yaml: train.seed was 1 and is now 8. The configuration of the newest checkpoint", warning)
-
-
-def test_a_damaged_config_yaml_is_told(run: RunDirectory) -> None:
-    """A config.yaml that cannot be read is named in a warning, with the line and the mistake."""
-    run.config_path.write_text("train:\n  sead: 3\n", encoding="utf-8")
-    warnings: list[str] = []
-    load_run_config(run, None, [], resume=True, warn=warnings.append)
-    [warning] = warnings
-    assert "line 2, train.sead: unknown key. Did you mean 'seed'?" in warning
-
-
-@pytest.mark.parametrize("name", ["metrics.jsonl", "best.pt"])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "best.pt", "config.yaml"])
 @pytest.mark.parametrize("has_file", [True, False])
 def test_defaults_never_stand_in_for_a_lost_configuration(tmp_path: Path, name: str, has_file: bool) -> None:
-    """A directory with parts of a run but no configuration is refused, with and without the user's file."""
+    """A directory with parts of a run but no save is refused, with and without the user's file."""
     path = write(tmp_path / "my.yaml", Config().to_yaml()) if has_file else None
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(InputError, match=r"has neither a config\.yaml nor a last\.pt to resume from"):
+    with pytest.raises(InputError, match=r"no last\.pt to resume from"):
         load_run_config(RunDirectory(tmp_path), path, [], resume=True)
 
 
 def test_damaged_checkpoints_alone_are_refused(tmp_path: Path) -> None:
-    """Where all checkpoints are damaged and there is no config.yaml, the message says what is wrong with them."""
+    """Where all saves are damaged, the message says what is wrong with them."""
     (tmp_path / "last.pt").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"all checkpoints of the run are damaged.\n.*last.pt: "):
         load_run_config(RunDirectory(tmp_path), None, [], resume=True)
 
 
-def test_a_faulty_config_yaml_alone_is_refused(run: RunDirectory) -> None:
-    """Where there is no checkpoint, a mistake in config.yaml is refused with its line."""
-    remove_saves(run)
-    run.config_path.write_text("train:\n  sead: 3\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"line 2, train\.sead"):
-        load_run_config(run, None, [], resume=True)
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text.replace("seed: 1", "seed: 8"), "train.seed is 8 there and 1 in last.pt"),
+        (lambda text: text[:-30], "sample."),
+        (lambda text: text.replace("seed:", "sead:"), "train.sead: unknown key. Did you mean 'seed'?"),
+        (lambda text: text.replace("\n  log_every", "\nlog_every"), "line 26, column 13: invalid YAML"),
+        (lambda _: "", "hidden_size is 128 there and 12 in last.pt; and 18 more differences."),
+        (lambda _: "\0", "invalid YAML"),
+    ],
+    ids=["another value", "cut", "another key", "indentation", "empty", "binary"],
+)
+def test_damaged_config_yaml_is_found(
+    run: RunDirectory, config: Config, damage: Callable[[str], str], message: str
+) -> None:
+    """A config.yaml that does not say what the save does is described in one line."""
+    run.config_path.write_text(damage(config.to_yaml()), encoding="utf-8")
+    problem = examine_config(run, config)
+    assert problem is not None
+    assert problem.startswith(f"{run.config_path}: ")
+    assert message in problem
+    assert "nothing was written" not in problem
+    assert "\n" not in problem
+    assert "invalid.." not in problem
+
+
+def test_missing_config_yaml_is_found(run: RunDirectory, config: Config) -> None:
+    """A config.yaml that is missing is reported, and one that says what the save does is not."""
+    assert examine_config(run, config) is None
+    run.config_path.unlink()
+    assert examine_config(run, config) == f"{run.config_path}: missing."
+
+
+def test_older_config_yaml_is_not_damaged(run: RunDirectory, config: Config) -> None:
+    """A key that is newer than config.yaml may be missing in it; the run did what was done before the key."""
+    saved = config.replace("train", average_decay=0.0, reset_probability=0.0)
+    saved = saved.replace("model", dropconnect=0.0, embedding_dropout=0.0)
+    keys = ("average_decay", "reset_probability", "dropconnect", "embedding_dropout", "patience")
+    lines = [line for line in saved.to_yaml().splitlines() if line.strip().split(":")[0] not in keys]
+    run.config_path.write_text("\n".join(lines), encoding="utf-8")
+    assert examine_config(run, saved) is None
 
 
 def test_what_is_loaded_can_be_stored(run: RunDirectory, config: Config, tmp_path: Path) -> None:

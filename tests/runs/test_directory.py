@@ -1,25 +1,24 @@
 """The files of a run."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from charlm.errors import CharlmError, InputError
+from charlm.errors import InputError
 from charlm.runs.directory import RunDirectory
 
 
-def test_begin_writes_the_configuration(tmp_path: Path) -> None:
-    """A new run has its configuration, a place for samples, and no metrics."""
+def test_locked_directory_is_created(tmp_path: Path) -> None:
+    """A new run has a place for samples, its configuration, and no metrics."""
     run = RunDirectory(tmp_path / "deep" / "run")
     run.refuse_old_run()
     with run.locked() as is_alone:
         assert is_alone
-        run.begin("x: 1\n", 0)
+        assert not run.has_run
+        run.write_config("x: 1\n")
     assert run.config_path.read_text() == "x: 1\n"
     assert (run.path / "samples").is_dir()
     assert run.read_rows() == []
-    assert run.load_newest(lambda _: None) == (None, {})
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "best.pt", "last.pt", "last-1.pt", "metrics.jsonl"])
@@ -36,23 +35,26 @@ def test_directory_with_other_files_is_taken(tmp_path: Path) -> None:
     RunDirectory(tmp_path).refuse_old_run()
 
 
+@pytest.mark.parametrize("save", ["last.pt", "last-1.pt", None])
+@pytest.mark.parametrize("name", ["best.pt", "config.yaml", "metrics.jsonl"])
+def test_remains_of_a_run_are_refused(tmp_path: Path, name: str, save: str | None) -> None:
+    """Files of a run without a save are named, as a new run would overwrite them; with a save it can resume."""
+    run = RunDirectory(tmp_path)
+    run.refuse_remains()
+    (tmp_path / name).touch()
+    if save:
+        (tmp_path / save).touch()
+        run.refuse_remains()
+        return
+    with pytest.raises(InputError, match=rf"holds {name} of a run, but no last\.pt to resume from"):
+        run.refuse_remains()
+
+
 def test_path_that_is_a_file(tmp_path: Path) -> None:
     """A path that cannot be a directory is the user's mistake."""
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be made a run directory"), RunDirectory(tmp_path / "file").locked():
         pass
-
-
-def test_rows_of_later_steps_are_forgotten(tmp_path: Path) -> None:
-    """Going on from a step keeps the rows up to it, and a half-written last line does no harm."""
-    run = RunDirectory(tmp_path)
-    for step in (10, 20, 30):
-        run.append_row({"step": step, "split": "train"})
-    with run.metrics_path.open("a") as stream:
-        stream.write('{"step": 4')
-    run.begin("", 20)
-    run.append_row({"step": 30, "split": "train"})
-    assert [json.loads(line)["step"] for line in run.metrics_path.read_text().splitlines()] == [10, 20, 30]
 
 
 def test_scraps_of_a_killed_process_go(tmp_path: Path) -> None:
@@ -62,9 +64,9 @@ def test_scraps_of_a_killed_process_go(tmp_path: Path) -> None:
     scraps = [tmp_path / ".last.pt.unfinished", tmp_path / "samples" / ".step-0000010.txt.unfinished"]
     for path in (*scraps, tmp_path / "last.pt", tmp_path / ".lock"):
         path.touch()
-    run.begin("", 0)
+    run.remove_leftovers()
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
-        ".lock", "config.yaml", "last.pt", "metrics.jsonl", "samples"
+        ".lock", "last.pt", "samples"
     ]  # fmt: skip
 
 
@@ -72,15 +74,9 @@ def test_looking_for_a_second_writer_writes_nothing(tmp_path: Path) -> None:
     """Where no process trains, the check leaves every file as it is, the lock's own included."""
     run = RunDirectory(tmp_path)
     with run.locked():
-        run.begin("x: 1\n", 0)
+        run.write_config("x: 1\n")
     (tmp_path / ".lock").write_text("of an older charlm\n")
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.glob("*") if path.is_file()}
     run.refuse_second_writer()
     after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.glob("*") if path.is_file()}
     assert after == before
-
-
-def test_metrics_that_cannot_be_written(tmp_path: Path) -> None:
-    """A full or closed disk is told as a failure of the run."""
-    with pytest.raises(CharlmError, match="cannot be written"):
-        RunDirectory(tmp_path / "missing").append_row({"step": 1})

@@ -52,8 +52,8 @@ def test_damaged_save_is_passed_over(config: Config, tmp_path: Path, damage: Cal
     assert recorder.steps[0] == 15
     [warning] = recorder.warnings
     assert "last.pt: " in warning
-    assert "resumes from the previous save, of step 14" in warning
-    assert (tmp_path / "run" / "damaged.pt").exists()
+    assert "Renamed to last.pt.damaged. The run resumes from the previous save, of step 14" in warning
+    assert (tmp_path / "run" / "last.pt.damaged").exists()
     assert rows_without_times(tmp_path / "run") == rows_without_times(tmp_path / "unbroken")
     first, second = (load_checkpoint(tmp_path / run / "last.pt") for run in ("run", "unbroken"))
     assert equal(without_times(first), without_times(second))
@@ -138,7 +138,7 @@ def test_save_with_a_damaged_training_state_is_passed_over(
     [warning] = recorder.warnings
     assert f"{last}: the run cannot resume from this checkpoint, its training state is damaged: " in warning
     assert "resumes from the previous save, of step 14" in warning
-    assert load_checkpoint(tmp_path / "run" / "damaged.pt").step == 17
+    assert load_checkpoint(tmp_path / "run" / "last.pt.damaged").step == 17
     first, second = (load_checkpoint(tmp_path / run / "last.pt") for run in ("run", "unbroken"))
     assert equal(without_times(first), without_times(second))
 
@@ -177,7 +177,9 @@ def test_no_sound_save(config: Config, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == before
 
 
-@pytest.mark.parametrize(("keep", "steps"), [(1, [30]), (2, [30, 28]), (4, [30, 28, 21, 14]), (9, [30, 28, 21, 14, 7])])
+@pytest.mark.parametrize(
+    ("keep", "steps"), [(1, [30]), (2, [30, 28]), (4, [30, 28, 21, 14]), (9, [30, 28, 21, 14, 7, 0])]
+)
 def test_saves_that_are_kept(config: Config, tmp_path: Path, keep: int, steps: list[int]) -> None:
     """train.keep bounds the saves on the disk, which are the newest."""
     train(config.replace("train", keep=keep), tmp_path / "run")
@@ -209,7 +211,7 @@ def test_saves_by_the_clock(config: Config, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(time, "monotonic", lambda: clock.now_s + real() * 1e-6)  # the machine's speed does not matter
     config = config.replace("train", checkpoint_every=1000, checkpoint_minutes=1.0)
     train(config, tmp_path / "run", reporter=clock)
-    assert saved == [5, 20, 30]
+    assert saved == [0, 5, 20, 30]
 
 
 def test_full_disk_leaves_the_last_save(config: Config, tmp_path: Path) -> None:
@@ -304,11 +306,3 @@ def test_broken_weights_overwrite_nothing(
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == 5
     with pytest.raises(CharlmError, match="weights are not finite"):
         train(config.replace("train", eval_every=99, max_steps=12), tmp_path / "other")
-
-
-def test_damaged_metrics_are_cut(config: Config, tmp_path: Path) -> None:
-    """Lines of metrics that are no rows do not stop a run from going on."""
-    train(config, tmp_path / "run")
-    with RunDirectory(tmp_path / "run").metrics_path.open("ab") as stream:
-        stream.write(b'[1]\n{"step": "x"}\n\xff\xfe\n' + b"[" * 100_000 + b"\n")
-    assert train(config, tmp_path / "run", resume=True).steps == 30
