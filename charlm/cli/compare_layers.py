@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from charlm.cli.options import CONFIG, SET, examples, numbers_from, parse_share
+from charlm.cli.options import CONFIG, SET, examples, numbers_from, parse_share, warn
 from charlm.errors import CharlmError, InputError
 
 
@@ -96,6 +96,7 @@ def compare_layers(
     from charlm.cli.tables import format_duration
     from charlm.comparison.experiment import read_comparison, run_comparison
     from charlm.comparison.plan import expect_duration, plan_comparison
+    from charlm.comparison.process import wait_for_orphans
     from charlm.comparison.report import write_report
     from charlm.comparison.stored_plan import refuse_other_plan
     from charlm.config import load_config
@@ -113,6 +114,7 @@ def compare_layers(
             "what is finished is not trained again.",
             err=True,
         )
+        wait_for_orphans(out, warn)
         failures = run_comparison(plan, out, jobs, lambda line: click.echo(line, err=True), make_reporter, shard)
     if shard == (1, 1) or report_only:
         arms = read_comparison(plan, out, failures)

@@ -22,7 +22,8 @@ import torch
 
 from charlm.comparison.outcome import train_to_outcome
 from charlm.config import Config
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, InputError
+from charlm.runs.directory import RunDirectory
 from charlm.system.memory import explain_shortage
 from charlm.system.process import keep_freed_memory
 from charlm.system.signals import blocked_signals
@@ -106,6 +107,18 @@ def train_in_process(task: Task, stop: Stop) -> None:
         reason = said.read().decode(errors="replace").strip()
     if process.returncode:
         raise CharlmError(reason or _describe_death(process.returncode))
+
+
+def wait_for_orphans(directory: Path, announce: Callable[[str], None]) -> None:
+    """Wait for the runs of a comparison that was killed: they save their state and end.
+
+    Args:
+        directory: of the comparison.
+        announce: called with one line for each run that has not ended yet.
+    """
+    for config in sorted(directory.rglob("config.yaml")):
+        with contextlib.suppress(InputError):  # the run will fail with this error
+            RunDirectory(config.parent).refuse_second_writer(announce)
 
 
 def _open_log(task: Task) -> contextlib.AbstractContextManager[IO[bytes] | None]:

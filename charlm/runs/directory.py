@@ -19,7 +19,7 @@ from charlm.errors import InputError
 from charlm.runs.checkpoint import Checkpoint, save_checkpoint
 from charlm.runs.metrics import Row, append_row, read_rows, take_fingerprint
 from charlm.system.files import write_atomically
-from charlm.system.lock import hold, refuse_holder
+from charlm.system.lock import Announce, hold, mark_ending, refuse_holder
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,23 @@ class RunDirectory:
                 "--out."
             )
 
-    def refuse_second_writer(self) -> None:
+    def refuse_second_writer(self, announce: Announce = lambda _: None) -> None:
         """Raise an error if another process is training in the directory; nothing is written.
+
+        Args:
+            announce: called with one line before waiting for a process that is saving and ending.
 
         Raises:
             InputError: another process is training in the directory.
         """
-        refuse_holder(self._lock_path)
+        refuse_holder(self._lock_path, announce)
 
     @contextmanager
-    def locked(self) -> Iterator[bool]:
+    def locked(self, announce: Announce = lambda _: None) -> Iterator[bool]:
         """Create the directory and hold its lock within the context.
+
+        Args:
+            announce: called with one line before waiting for a process that is saving and ending.
 
         Yields:
             Whether the lock is held; False on a file system that does not support locks.
@@ -105,10 +111,14 @@ class RunDirectory:
         with contextlib.ExitStack() as stack:
             try:
                 (self.path / "samples").mkdir(parents=True, exist_ok=True)
-                is_held = stack.enter_context(hold(self._lock_path))
+                is_held = stack.enter_context(hold(self._lock_path, announce))
             except OSError as error:
                 raise InputError(f"{self.path}: cannot be made a run directory: {error.strerror}.") from None
             yield is_held
+
+    def mark_ending(self) -> None:
+        """Let other processes wait for the lock, which this process holds: it is about to save and to end."""
+        mark_ending(self._lock_path)
 
     @property
     def _lock_path(self) -> Path:

@@ -80,19 +80,19 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
     run = RunDirectory(directory)
     if not resume:
         run.refuse_old_run()
-    run.refuse_second_writer()
+    run.refuse_second_writer(reporter.warn)
     corpus = load_corpus(config.data.path, config.data.level, reporter.read)
     refuse_shortage(config, len(corpus.vocabulary))
     check_prompt(config, corpus.vocabulary, reporter.warn if resume and run.has_run else None)
     session = Session(config, corpus)
-    with run.locked() as is_alone:
+    with run.locked(reporter.warn) as is_alone:
         if not is_alone:
             reporter.warn("this system cannot lock the run directory; make sure that no second process trains in it.")
         if not resume:
             run.refuse_old_run()  # another process may have started one in the meantime
         begin(session, run, reporter)
         baselines_bits = measure_baselines(session.splits.train, session.splits.val, session.corpus.vocabulary)
-        with catch_signals() as caught_signal:
+        with catch_signals(run.mark_ending) as caught_signal:
             try:
                 reporter.start(_describe_run(session, baselines_bits))
                 _run_to_end(session, run, Observer(session, run, reporter), reporter, caught_signal)

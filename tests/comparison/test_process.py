@@ -1,5 +1,6 @@
 """The process of a run: how it is told what to do, how it ends, and how its end is told."""
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import pytest
 from processes import is_group_left, wait_for_training, wait_until
 
 from charlm.cli.progress import make_reporter
-from charlm.comparison.process import LOG_NAME, Task, train_in_process
+from charlm.comparison.process import LOG_NAME, Task, train_in_process, wait_for_orphans
 from charlm.config import Config
 from charlm.errors import CharlmError
 from charlm.runs.directory import RunDirectory
@@ -17,7 +18,7 @@ from charlm.training.reporter import Reporter
 
 PARENT = """
 import pathlib, sys, threading
-from charlm.comparison.process import Task, train_in_process
+from charlm.comparison.process import Task, train_in_process, wait_for_orphans
 from charlm.config import load_config
 directory = pathlib.Path(sys.argv[2])
 train_in_process(Task(load_config(pathlib.Path(sys.argv[1])), directory, False, 1, False), threading.Event())
@@ -95,3 +96,17 @@ def test_files_of_the_working_directory_are_not_imported(
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')\n")
     monkeypatch.chdir(tmp_path)
     train_in_process(Task(config, tmp_path / "run", False, 1, is_alone=True), threading.Event())
+
+
+def test_orphans_are_waited_for(config: Config, tmp_path: Path) -> None:
+    """Runs that are ending are waited for and named; a run that goes on is left alone, and its own run will say so."""
+    said: list[str] = []
+    with contextlib.ExitStack() as ending, contextlib.ExitStack() as training:
+        for name, lock in (("ending", ending), ("training", training)):
+            run = RunDirectory(tmp_path / name)
+            lock.enter_context(run.locked())
+            run.config_path.write_text(config.to_yaml())
+        RunDirectory(tmp_path / "ending").mark_ending()
+        wait_for_orphans(tmp_path, lambda message: (said.append(message), ending.close()))
+    [message] = said
+    assert message.startswith(f"{tmp_path / 'ending'}: process ")

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from charlm.errors import InputError
-from charlm.system.lock import hold, refuse_holder
+from charlm.system.lock import hold, mark_ending, refuse_holder
 
 HOLDER = """
 import pathlib, sys
-from charlm.system.lock import hold
+from charlm.system.lock import hold, mark_ending
 with hold(pathlib.Path(sys.argv[1])):
     print(1, flush=True)
+    input()
+    mark_ending(pathlib.Path(sys.argv[1]))
+    print(2, flush=True)
     input()
 """
 
@@ -30,6 +33,61 @@ def test_second_holder_is_refused_while_the_first_lives(tmp_path: Path) -> None:
         process.kill()
     assert caught.value.exit_status == 2
     with hold(path) as is_held:
+        assert is_held
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_holder_that_is_ending_is_waited_for(tmp_path: Path, is_killed: bool) -> None:
+    """A process that says that it is ending is waited for, with one word; then the lock is held."""
+    path = tmp_path / ".lock"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], **pipes) as process:  # type: ignore[call-overload]
+        process.stdout.readline()
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"2\n"
+        said: list[str] = []
+
+        def end(message: str) -> None:
+            said.append(message)
+            if is_killed:
+                process.kill()
+            else:
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+
+        with hold(path, end) as is_held:
+            assert is_held
+            assert (tmp_path / ".lock.pid").read_text() == f"{os.getpid()}\n"
+    assert said == [f"{tmp_path}: process {process.pid} is saving its state and ending; waiting for it."]
+
+
+def test_waiting_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the holder does not end, the error says so and what to do."""
+    path = tmp_path / ".lock"
+    monkeypatch.setattr("charlm.system.lock.MAX_ENDING_S", 0.01)
+    with hold(path):
+        mark_ending(path)
+        with pytest.raises(InputError, match=f"process {os.getpid()} was told to end, but has not.*kill -9"):
+            refuse_holder(path)
+
+
+def test_a_new_holder_is_refused_at_once(tmp_path: Path) -> None:
+    """If another process takes the lock meanwhile and trains on, waiting ends."""
+    path = tmp_path / ".lock"
+    with hold(path):
+        mark_ending(path)
+        with pytest.raises(InputError, match="process 7 is training"):
+            refuse_holder(path, lambda _: (tmp_path / ".lock.pid").write_text("7\n"))  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize("content", ["", "1 ending\n", "\x1b[31m 5\n", f"{os.getpid()}\n"])
+def test_file_of_a_dead_holder_means_nothing(tmp_path: Path, content: str) -> None:
+    """What a dead process left behind does not matter, even if its ID is now that of another process."""
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".lock.pid").write_text(content)
+    refuse_holder(tmp_path / ".lock", pytest.fail)
+    with hold(tmp_path / ".lock", pytest.fail) as is_held:
         assert is_held
 
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 import math
+import os
 import signal
 import time
 from pathlib import Path
@@ -99,6 +100,33 @@ def test_stopped_and_resumed_equals_unbroken(config: Config, tmp_path: Path, sto
         assert equal(without_times(first), without_times(second))
     samples = [sorted((tmp_path / run / "samples").iterdir()) for run in ("broken", "unbroken")]
     assert [path.read_bytes() for path in samples[0]] == [path.read_bytes() for path in samples[1]]
+
+
+def test_a_run_that_is_ending_is_waited_for(config: Config, tmp_path: Path) -> None:
+    """A run that got a signal says in its lock that it is ending; a resumed run waits for it, and says so."""
+
+    class Ending(Stopper):
+        holder = ""
+
+        def close(self) -> None:
+            self.holder = (tmp_path / ".lock.pid").read_text()
+
+    ending = Ending(5)
+    with pytest.raises(StoppedError):
+        train(config, tmp_path, reporter=ending)
+    assert ending.holder == f"{os.getpid()} ending\n"
+
+    class Waiting(Recorder):
+        def warn(self, message: str) -> None:
+            super().warn(message)
+            lock.close()
+
+    waiting = Waiting()
+    with contextlib.ExitStack() as lock:
+        lock.enter_context(RunDirectory(tmp_path).locked())
+        RunDirectory(tmp_path).mark_ending()
+        train(config, tmp_path, resume=True, reporter=waiting)
+    assert waiting.warnings == [f"{tmp_path}: process {os.getpid()} is saving its state and ending; waiting for it."]
 
 
 def test_training_has_a_random_generator_of_its_own(config: Config, tmp_path: Path) -> None:
