@@ -6,6 +6,7 @@ process at a random time. Odd trials kill it while it writes a checkpoint or jus
 temporary file of the write.
 """
 
+import contextlib
 import itertools
 import os
 import random
@@ -83,14 +84,21 @@ def wait_random_time(process: subprocess.Popen[bytes], directory: Path, duration
 def wait_for_write(process: subprocess.Popen[bytes], directory: Path, duration_s: float, rng: random.Random) -> None:
     """Wait until the write of a random checkpoint begins, and then for a random part of it."""
     name, max_skipped = rng.choice([("last", 30), ("last", 30), ("last", 30), ("best", 2)])
-    unfinished = directory / f".{name}.pt.unfinished"
+    prefix = f".{name}.pt."
     for num_to_skip in range(rng.randint(0, max_skipped), -1, -1):
-        while process.poll() is None and not os.path.exists(unfinished):  # noqa: PTH110  # Path is too slow here
+        while process.poll() is None and not is_writing(directory, prefix):
             pass
         time.sleep(MAX_WRITE_S if num_to_skip else 0)
     ends_at_s = time.perf_counter() + rng.uniform(0, MAX_WRITE_S)
     while time.perf_counter() < ends_at_s:
         pass
+
+
+def is_writing(directory: Path, prefix: str) -> bool:
+    """Return whether a directory has a temporary file with a prefix; it may not exist yet."""
+    with contextlib.suppress(FileNotFoundError):
+        return any(name.startswith(prefix) for name in os.listdir(directory))  # noqa: PTH208  # Path is too slow here
+    return False
 
 
 def kill_one(directory: Path, config: Path, duration_s: float, is_inside_write: bool, rng: random.Random) -> bool:

@@ -24,6 +24,7 @@ from charlm.comparison.outcome import train_to_outcome
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError
 from charlm.runs.directory import RunDirectory
+from charlm.system.files import open_for_writing
 from charlm.system.memory import explain_shortage
 from charlm.system.process import keep_freed_memory
 from charlm.system.signals import blocked_signals
@@ -126,7 +127,7 @@ def _open_log(task: Task) -> contextlib.AbstractContextManager[IO[bytes] | None]
     if task.is_alone:
         return contextlib.nullcontext()
     task.directory.mkdir(parents=True, exist_ok=True)
-    return (task.directory / LOG_NAME).open("ab")
+    return open_for_writing(task.directory / LOG_NAME, "ab")
 
 
 def _wait(process: "subprocess.Popen[bytes]", stop: Stop) -> None:

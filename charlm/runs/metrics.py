@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from charlm.errors import InputError
-from charlm.system.files import cannot_write, set_aside, write_atomically
+from charlm.system.files import cannot_write, open_for_writing, set_aside, write_atomically
 
 Row = dict[str, Any]
 """One line of metrics.jsonl: ``step``, ``split``, ``loss_nats``, ``bits_per_char``, and more by split."""
@@ -36,8 +36,8 @@ def append_row(path: Path, row: Row) -> None:
         CharlmError: it cannot be written.
     """
     try:
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+        with open_for_writing(path, "ab") as stream:
+            stream.write(json.dumps(row).encode() + b"\n")
     except OSError as error:
         raise cannot_write(path, error) from None
 

@@ -1,17 +1,24 @@
-"""Atomic writing of files and directories: the final path never contains a partial result."""
+"""Atomic writing of files and directories: the final path never contains a partial result.
+
+No symbolic link is followed at the path of a file: it is replaced by the new file, and its target stays as it is.
+Links to directories are followed.
+"""
 
 import contextlib
 import itertools
 import os
+import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import BinaryIO, Literal, cast
 
 from charlm.errors import CharlmError
+from charlm.system.reading import NO_WAIT
 
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 """Flag that rejects symbolic links, which could point to any file; Windows has no such flag."""
@@ -19,12 +26,15 @@ NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 TEMPORARY_PREFIX = ".unfinished-"
 """Prefix of the temporary directories in which files are created."""
 
+TEMPORARY_NAMES = (f"{TEMPORARY_PREFIX}*", ".*.unfinished")
+"""Patterns of the names of all temporary directories and files."""
+
 MAX_TEMPORARY_AGE_S = 24 * 3600
-"""Age in seconds above which such a directory is deleted: the process that created it no longer runs."""
+"""Age in seconds above which those are deleted: the process that created it no longer runs."""
 
 
 def write_atomically(path: Path, content: bytes | memoryview, former: Sequence[Path] = ()) -> None:
-    """Replace a file atomically; only one process may write it at a time.
+    """Replace a file atomically.
 
     The new content is flushed to the disk before the old file is replaced. If the process dies at any moment, ``path``
     contains the complete old or the complete new content. With ``former`` there is a short moment in which ``path``
@@ -38,14 +48,33 @@ def write_atomically(path: Path, content: bytes | memoryview, former: Sequence[P
     Raises:
         CharlmError: it cannot be written; the old file is unchanged.
     """
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.unfinished")
+    _delete_old_temporaries(path.parent)
     try:
-        unfinished.write_bytes(content)
+        with open_for_writing(unfinished, "xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
         _put_in_place(unfinished, path, former)
     except OSError as error:
         with contextlib.suppress(OSError):  # the deletion may fail for the same reason as the write
             unfinished.unlink()
         raise cannot_write(path, error) from None
+
+
+def open_for_writing(path: Path, mode: Literal["xb", "ab"]) -> BinaryIO:
+    """Open a file to create it or to append to it; a symbolic link in its place is not followed, but refused.
+
+    A pipe without a reader is refused too, instead of waiting for one.
+
+    Raises:
+        OSError: it cannot be opened, or (mode ``xb``) something is there.
+    """
+
+    def open_descriptor(name: str, flags: int) -> int:
+        return os.open(name, flags | NO_FOLLOW | NO_WAIT, 0o666)
+
+    return cast(BinaryIO, open(path, mode, opener=open_descriptor))
 
 
 @contextmanager
@@ -70,6 +99,7 @@ def create_atomically(path: Path) -> Iterator[Path]:
         unfinished = scratch / path.name
         try:
             yield unfinished
+            _flush(unfinished)
             _put_in_place(unfinished, path)
         except OSError:
             if not path.exists():
@@ -114,17 +144,21 @@ def cannot_write(path: Path, error: OSError) -> CharlmError:
 
 
 def _put_in_place(unfinished: Path, path: Path, former: Sequence[Path] = ()) -> None:
-    """Flush a file, or a directory of files, to the disk and rename it; with ``former``, keep earlier contents."""
-    for file in unfinished.iterdir() if unfinished.is_dir() else [unfinished]:
-        with file.open("rb+") as stream:
-            os.fsync(stream.fileno())
-    if unfinished.is_dir():
-        _sync_directory(unfinished)
+    """Rename what is flushed to the disk, and flush the names; with ``former``, keep earlier contents."""
     for newer, older in reversed(list(pairwise([path, *former]))):
         if newer.exists():
             newer.replace(older)
     unfinished.replace(path)
     _sync_directory(path.parent)
+
+
+def _flush(unfinished: Path) -> None:
+    """Flush a file, or a directory of files, to the disk."""
+    for file in unfinished.iterdir() if unfinished.is_dir() else [unfinished]:
+        with file.open("rb+") as stream:
+            os.fsync(stream.fileno())
+    if unfinished.is_dir():
+        _sync_directory(unfinished)
 
 
 def _sync_directory(directory: Path) -> None:
@@ -137,9 +171,13 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _delete_old_temporaries(directory: Path) -> None:
-    for temporary in directory.glob(f"{TEMPORARY_PREFIX}*"):
+    for temporary in chain.from_iterable(directory.glob(pattern) for pattern in TEMPORARY_NAMES):
         with contextlib.suppress(OSError):  # another process may delete it at the same time
             status = temporary.lstat()
             is_own = os.name != "posix" or status.st_uid == os.geteuid()  # the parent may be shared, as /tmp is
-            if is_own and time.time() - status.st_mtime > MAX_TEMPORARY_AGE_S:
+            if not is_own or time.time() - status.st_mtime < MAX_TEMPORARY_AGE_S:
+                continue
+            if temporary.is_dir() and not temporary.is_symlink():
                 shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink()

@@ -19,8 +19,8 @@ FOOTER_BYTES = 4
 
 
 def find_event_files(directory: Path) -> list[Path]:
-    """Return the event files of a directory in the order in which TensorBoard reads them."""
-    return sorted(path for path in directory.glob(f"{PREFIX}.*") if path.is_file())
+    """Return the event files of a directory in the order in which TensorBoard reads them; links are left out."""
+    return sorted(path for path in directory.glob(f"{PREFIX}.*") if path.is_file() and not path.is_symlink())
 
 
 def rewind_events(directory: Path, step: int) -> None:

@@ -1,5 +1,6 @@
 """TensorBoard: the event file of a run directory."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +55,11 @@ class TensorBoardReporter(Reporter):
             is_first = not find_event_files(self._directory)
             rewind_events(self._directory, run.step)
             # purge_step lets a TensorBoard that is open now forget the steps after the last checkpoint.
-            self._writer = SummaryWriter(str(self._directory), purge_step=run.step + 1)
+            self._writer = SummaryWriter(
+                str(self._directory),
+                purge_step=run.step + 1,
+                filename_suffix=f".{secrets.token_hex(8)}",  # so that nobody can plant a link under this name
+            )
             if is_first:
                 for summary in (_describe_experiment(run.config), _describe_session(run.config)):
                     self._add_summary(self._writer, summary)

@@ -61,7 +61,7 @@ def test_scraps_of_a_killed_process_go(tmp_path: Path) -> None:
     """What a process that died in the middle of a write left is removed by the next one, and nothing else is."""
     run = RunDirectory(tmp_path)
     (tmp_path / "samples").mkdir()
-    scraps = [tmp_path / ".last.pt.unfinished", tmp_path / "samples" / ".step-0000010.txt.unfinished"]
+    scraps = [tmp_path / ".last.pt.1a.unfinished", tmp_path / "samples" / ".step-0000010.txt.2b.unfinished"]
     for path in (*scraps, tmp_path / "last.pt", tmp_path / ".lock"):
         path.touch()
     run.remove_leftovers()

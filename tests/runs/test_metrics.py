@@ -156,3 +156,12 @@ def test_metrics_are_on_the_disk_before_the_checkpoint_records_them(
     monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
     take_fingerprint(path)
     assert flushed == [path.stat().st_ino]
+
+
+def test_planted_link_is_not_followed(tmp_path: Path) -> None:
+    """A symbolic link in the place of the file is refused, and what it points to stays as it is."""
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "precious")
+    with pytest.raises(CharlmError, match="symbolic links"):
+        append_row(tmp_path / "metrics.jsonl", {"step": 1})
+    assert (tmp_path / "precious").read_bytes() == b"precious"

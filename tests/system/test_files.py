@@ -11,16 +11,18 @@ import pytest
 from disk_calls import record_flushes
 
 from charlm.errors import CharlmError
+from charlm.system import files
 from charlm.system.files import (
     MAX_TEMPORARY_AGE_S,
     TEMPORARY_PREFIX,
     create_atomically,
+    open_for_writing,
     scratch_directory,
     write_atomically,
 )
 
-SYSTEM_CALLS = [(Path, "open"), (os, "fsync"), (Path, "replace"), (os, "open")]
-"""The system calls that write a file, in order; the last one opens the directory to flush it."""
+SYSTEM_CALLS = [(files, "open_for_writing"), (os, "fsync"), (Path, "replace"), (files, "_sync_directory")]
+"""The steps that write a file, in order; the last one flushes the directory."""
 
 LIMIT_BYTES = 1 << 16
 
@@ -58,7 +60,7 @@ def test_failure_is_told_and_leaves_a_whole_file(tmp_path: Path, call: Any, numb
         with pytest.raises(CharlmError, match=f"{os.strerror(number)}.*intact.*--resume") as caught:
             write_atomically(path, b"new")
     assert caught.value.exit_status == 1
-    assert path.read_bytes() == (b"new" if call == (os, "open") else b"old")
+    assert path.read_bytes() == (b"new" if call[1] == "_sync_directory" else b"old")
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
@@ -71,7 +73,9 @@ def test_death_leaves_a_whole_file(tmp_path: Path, call: Any) -> None:
         fail_at(call, ProcessDied(), patch)
         with pytest.raises(ProcessDied):
             write_atomically(path, b"new")
-    assert path.read_bytes() == (b"new" if call == (os, "open") else b"old")
+    assert path.read_bytes() == (b"new" if call[1] == "_sync_directory" else b"old")
+    for scrap in tmp_path.glob(".*"):
+        os.utime(scrap, (0, 0))  # a day later
     write_atomically(path, b"newer")
     assert path.read_bytes() == b"newer"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
@@ -209,3 +213,79 @@ def test_scraps_of_other_users_are_left(tmp_path: Path, monkeypatch: pytest.Monk
     with scratch_directory(tmp_path) as scratch:
         assert scratch.stat().st_mode & 0o777 == 0o700
     assert list(tmp_path.iterdir()) == [temporary]
+
+
+def plant_link(name: Path) -> Path:
+    """Create a link to another user's file, as an attacker would; return the file."""
+    target = name.parent.parent / "precious"
+    target.write_bytes(b"precious")
+    name.symlink_to(target)
+    return target
+
+
+@pytest.mark.parametrize("former", [False, True])
+def test_planted_link_is_replaced(tmp_path: Path, former: bool) -> None:
+    """A symbolic link at the path of a file, or of its earlier contents, is replaced; its target is not written."""
+    directory = tmp_path / "run"
+    directory.mkdir()
+    path, old = directory / "last.pt", directory / "last-1.pt"
+    write_atomically(path, b"old")
+    if not former:
+        path.unlink()
+    target = plant_link(old if former else path)
+    write_atomically(path, b"new", [old])
+    assert target.read_bytes() == b"precious"
+    assert not path.is_symlink()
+    assert path.read_bytes() == b"new"
+    assert not former or (not old.is_symlink() and old.read_bytes() == b"old")
+
+
+def test_planted_link_at_a_created_path_is_replaced(tmp_path: Path) -> None:
+    """A symbolic link at the path of a cached file is replaced too."""
+    (tmp_path / "cache").mkdir()
+    target = plant_link(tmp_path / "cache" / "name")
+    with create_atomically(tmp_path / "cache" / "name") as unfinished:
+        make_file(unfinished)
+    assert target.read_bytes() == b"precious"
+    assert (tmp_path / "cache" / "name").read_bytes() == b"new"
+
+
+def test_temporary_names_cannot_be_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each write uses another name, and what stands at a temporary name is neither followed nor overwritten."""
+    names: list[str] = []
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda source, target: (names.append(source.name), replace(source, target)))
+    for _ in range(20):
+        write_atomically(tmp_path / "file", b"x")
+    assert len(set(names)) == 20
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr("secrets.token_hex", lambda _: "known")
+    target = plant_link(tmp_path / "run" / ".file.known.unfinished")
+    with pytest.raises(CharlmError, match="File exists"):
+        write_atomically(tmp_path / "run" / "file", b"x")
+    assert target.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(("mode", "message"), [("xb", "File exists"), ("ab", "symbolic links")])
+def test_opening_for_writing_follows_no_link(tmp_path: Path, mode: Any, message: str) -> None:
+    """A file is neither created nor extended through a symbolic link."""
+    (tmp_path / "run").mkdir()
+    target = plant_link(tmp_path / "run" / "log")
+    with pytest.raises(OSError, match=message):
+        open_for_writing(tmp_path / "run" / "log", mode)
+    assert target.read_bytes() == b"precious"
+
+
+def test_appending_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    """A pipe that nobody reads is refused at once."""
+    os.mkfifo(tmp_path / "log")
+    with pytest.raises(OSError, match="No such device"):
+        open_for_writing(tmp_path / "log", "ab")
+
+
+def test_files_follow_the_umask(tmp_path: Path) -> None:
+    """A file may be read by others if the user's umask says so."""
+    former = os.umask(0o027)
+    write_atomically(tmp_path / "file", b"x")
+    os.umask(former)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640

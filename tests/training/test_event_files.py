@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from charlm.training.event_files import find_event_files, rewind_events
+from charlm.training.event_files import PREFIX, find_event_files, rewind_events
 
 
 def write_steps(directory: Path, steps: range) -> Path:
@@ -93,3 +93,10 @@ def test_files_stay_in_order_when_the_clock_was_set_back(tmp_path: Path) -> None
     assert [path.read_text() for path in paths] == ["0", "1", "2"]
     assert paths[0].name == f"events.out.tfevents.{now_s - 500}.host.9.0"
     assert all(int(path.name.split(".")[3]) <= int(time.time()) - 1 for path in paths)
+
+
+def test_linked_event_file_is_left_alone(tmp_path: Path) -> None:
+    """A symbolic link that somebody planted is not taken for an event file, which is cut and renamed."""
+    (tmp_path / "elsewhere").write_bytes(b"")
+    (tmp_path / f"{PREFIX}.1.host").symlink_to(tmp_path / "elsewhere")
+    assert find_event_files(tmp_path) == []

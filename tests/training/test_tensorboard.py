@@ -179,3 +179,11 @@ def test_repeated_steps_are_shown_once(
     assert [point.step for point in events.Histograms("weights/output.bias")] == [10, 20, 30]
     assert len(read_texts(events, "run")) == 1
     assert len(events.Tensors("custom_scalars__config__")) == 1
+
+
+def test_event_file_name_cannot_be_guessed(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of an event file has a random part, so that nobody can plant a link under it."""
+    monkeypatch.setattr("secrets.token_hex", lambda _: "unguessable")
+    train(config, tmp_path, reporter=TensorBoardReporter(tmp_path))
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    assert path.name.endswith(".unguessable")
