@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from charlm.lstm import LSTM, LSTMCell
+from charlm.lstm import LSTM
 from charlm.lstm.dropout import apply_locked_dropout, drop_symbols
 from charlm.lstm.initialization import HIDDEN_RMS, draw_normal, draw_uniform
-from charlm.lstm.kernels.lookup import Lookup
+from charlm.lstm.kernels.lookup import Characters
 from charlm.lstm.layers import States
 
 LOGIT_SIZE = 0.5
@@ -88,7 +88,10 @@ class CharLM(nn.Module):
 
         The arguments are those of ``forward``.
         """
-        hidden, states = self.lstm(self._first_gates(ids.T, generator), states, generator)
+        embedding = self.embedding.weight
+        if self.training:
+            embedding = drop_symbols(embedding, self.embedding_dropout, generator)
+        hidden, states = self.lstm(Characters(embedding, ids.T), states, generator)
         if self.training:
             hidden = apply_locked_dropout(hidden, self.output_dropout, generator)
         return hidden, states
@@ -102,20 +105,6 @@ class CharLM(nn.Module):
         """Score the next character after one more: ids (B,) to logits (B, V), stepping the cells themselves."""
         hidden, states = self.lstm.step(self.embedding(ids), states)
         return self.output(hidden), states
-
-    def _first_gates(self, ids: Tensor, generator: torch.Generator | None) -> Tensor | Lookup:
-        """Return W x + b of the first layer, (T, B, 4H), for ids (T, B).
-
-        x is one of V embeddings, so W x + b is one of V rows: a table and a lookup, unless the table would
-        have more rows than the batch has characters.
-        """
-        first: LSTMCell = self.lstm.cells[0]  # type: ignore[assignment]
-        embedding = self.embedding.weight
-        if self.training:
-            embedding = drop_symbols(embedding, self.embedding_dropout, generator)
-        if len(embedding) > ids.numel():
-            return first.project(F.embedding(ids, embedding))
-        return Lookup(first.project(embedding), ids)
 
 
 def mean_loss(logits: Tensor, targets: Tensor) -> Tensor:

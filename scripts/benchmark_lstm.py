@@ -68,7 +68,8 @@ class TorchLM(nn.Module):
 
     def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """Return the zero state."""
-        return torch.zeros(self.L, batch_size, self.H), torch.zeros(self.L, batch_size, self.H)
+        weight = self.output.weight
+        return weight.new_zeros(self.L, batch_size, self.H), weight.new_zeros(self.L, batch_size, self.H)
 
     def forward(self, ids: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the logits (B, T, V) of ids (B, T), and the state after the last step."""
@@ -83,7 +84,7 @@ class TorchLM(nn.Module):
 
 def torch_train_step(model: TorchLM, optimizer: torch.optim.Optimizer, batch: Batch, precision: str) -> None:
     """Perform one training step as a user of torch.nn would write it."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+    with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=precision == "bf16"):
         logits, _ = model(batch.inputs, model.initial_state(len(batch.inputs)))
         loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
     optimizer.zero_grad()
@@ -95,7 +96,7 @@ def torch_train_step(model: TorchLM, optimizer: torch.optim.Optimizer, batch: Ba
 @torch.no_grad()
 def sample(model: TorchLM | CharLM) -> None:
     """Sample one stream of characters."""
-    ids = torch.zeros(1, dtype=torch.int64)
+    ids = torch.zeros(1, dtype=torch.int64, device=model.output.weight.device)
     state: Any = model.initial_state(1)  # each model has its own kind
     for _ in range(NUM_SAMPLED):
         logits, state = model.step(ids, state)
@@ -109,18 +110,18 @@ def evaluate(model: TorchLM | CharLM, batch: Batch) -> None:
     F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
 
 
-def build_tasks(implementation: str, cell: Cell) -> dict[str, Callable[[], Any]]:
+def build_tasks(implementation: str, cell: Cell, kernel: str, device: str) -> dict[str, Callable[[], Any]]:
     """Return the tasks to time in a cell of the grid, by name."""
     torch.manual_seed(0)
-    ids = torch.randint(V, (cell.B, cell.T + 1))
+    ids = torch.randint(V, (cell.B, cell.T + 1)).to(device)
     batch = Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), True)
     if implementation == "torch":
-        torch_model = TorchLM(cell.L, cell.H)
+        torch_model = TorchLM(cell.L, cell.H).to(device)
         optimizer = torch.optim.AdamW(torch_model.parameters(), fused=True)
         model: TorchLM | CharLM = torch_model
         train: Callable[[Precision], object] = functools.partial(torch_train_step, torch_model, optimizer, batch)
     else:
-        model = CharLM(V, cell.L, cell.H, cell.H)
+        model = CharLM(V, cell.L, cell.H, cell.H, kernel=kernel).to(device)
         optimizer = build_optimizer(model, TrainConfig())
         train = functools.partial(train_step, model, optimizer, batch, model.initial_state(cell.B), 1e-3, 1.0)
     return {
@@ -131,26 +132,30 @@ def build_tasks(implementation: str, cell: Cell) -> dict[str, Callable[[], Any]]
     }
 
 
-def matrix_product(dtype: torch.dtype, size: int = 2048) -> Callable[[], Any]:
+def matrix_product(dtype: torch.dtype, device: str, size: int = 2048) -> Callable[[], Any]:
     """Return a function that computes torch's product of two size × size matrices."""
-    left, right = torch.randn(2, size, size).to(dtype)
+    left, right = torch.randn(2, size, size).to(device, dtype)
     return lambda: left @ right
 
 
-def serve(connection: Connection, implementation: str, keeps_memory: bool) -> None:
+def serve(connection: Connection, implementation: str, keeps_memory: bool, kernel: str, device: str) -> None:
     """Run turns on request, in a separate process: receive (cell, task), send the seconds of each timed step."""
     if keeps_memory:
         keep_freed_memory()
-    products = {"product fp32": matrix_product(torch.float32), "product bf16": matrix_product(torch.bfloat16)}
+    wait: Callable[[], None] = torch.cuda.synchronize if device == "cuda" else lambda: None
+    dtypes = {"product fp32": torch.float32, "product bf16": torch.bfloat16}
+    products = {name: matrix_product(dtype, device) for name, dtype in dtypes.items()}
     tasks, current = products, None
     for cell, task in iter(connection.recv, None):
         if cell != current:
-            tasks, current = products | build_tasks(implementation, cell), cell
+            tasks, current = products | build_tasks(implementation, cell, kernel, device), cell
         time.sleep(SETTLING_S)
         tasks[task]()  # wakes the threads and fills the caches, which the other process used
+        wait()
         moments_s = [time.perf_counter()]
         while moments_s[-1] < moments_s[0] + TURN_S:
             tasks[task]()
+            wait()
             moments_s.append(time.perf_counter())
         connection.send([after - before for before, after in itertools.pairwise(moments_s)])
 
@@ -224,6 +229,8 @@ def parse_numbers(context: click.Context, parameter: click.Parameter, value: str
 @click.option("--batches", default="32,64,128", callback=parse_numbers, show_default=True)
 @click.option("--lengths", default="64,128", callback=parse_numbers, show_default=True)
 @click.option("--turns", default=5, show_default=True, help="Turns of each process; medians are over all their steps.")
+@click.option("--kernel", default="auto", show_default=True, help="charlm's kernel: auto, cpu, torch or reference.")
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
 @click.option("--quick", is_flag=True, help="Only two cells and few turns, in under a minute.")
 @click.option(
     "--same-allocator", is_flag=True, help="Let the process of nn.LSTM keep freed memory too, as charlm's does."
@@ -235,6 +242,8 @@ def main(
     batches: list[int],
     lengths: list[int],
     turns: int,
+    kernel: str,
+    device: str,
     quick: bool,
     same_allocator: bool,
     out: str,
@@ -250,7 +259,7 @@ def main(
         keeps_memory = same_allocator or implementation == "charlm"
         if implementation == "charlm":
             limit_openmp_spinning()  # sets the environment of the new process, as charlm's command line does
-        spawn.Process(target=serve, args=(theirs, implementation, keeps_memory), daemon=True).start()
+        spawn.Process(target=serve, args=(theirs, implementation, keeps_memory, kernel, device), daemon=True).start()
     products = time_tasks(servers, None, [("torch", f"product {precision}") for precision in PRECISIONS], 11)
     product_s = {precision: products["torch", f"product {precision}"] for precision in PRECISIONS}
     for precision, seconds in product_s.items():

@@ -25,7 +25,7 @@ from charlm.lstm import LSTM, LSTMState
 from charlm.lstm.cell import lstm_step, split_gates
 from charlm.lstm.initialization import FIRST_FORGET_BIASES
 from charlm.lstm.kernels import Kernel, LSTMKernel, choose_kernel
-from charlm.lstm.kernels.lookup import Lookup
+from charlm.lstm.kernels.lookup import Characters
 from charlm.model import CharLM
 from charlm.text.corpus import Corpus, load_corpus
 from charlm.training.session import Session
@@ -58,20 +58,26 @@ def couple(gates: Tensor) -> Tensor:
     return torch.cat([-f, f, g, o], dim=-1)
 
 
-def run_coupled(gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+def run_coupled(
+    x: Tensor | Characters, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, state: LSTMState
+) -> tuple[Tensor, LSTMState]:
     """Run a layer whose input gate is 1 - f, as a kernel does; the weights of the input gate are not used."""
-    gates_x = Lookup(couple(gates_x.table), gates_x.ids) if isinstance(gates_x, Lookup) else couple(gates_x)
-    return choose_kernel("auto").lstm_sequence(gates_x, couple(weight_hh.T).T, state)
+    weight_ih, weight_hh, bias = couple(weight_ih.T).T, couple(weight_hh.T).T, couple(bias)
+    return choose_kernel("auto").run_layer(x, weight_ih, weight_hh, bias, state)
 
 
 def run_clipped(
-    gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState, limit: float = CELL_LIMIT
+    x: Tensor | Characters,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor,
+    state: LSTMState,
+    limit: float = CELL_LIMIT,
 ) -> tuple[Tensor, LSTMState]:
     """Run a layer as a kernel does; the c passed to the next step is clipped to [-limit, limit], also for autograd."""
-    if isinstance(gates_x, Lookup):
-        gates_x = gates_x.materialize()
+    x = x.materialize() if isinstance(x, Characters) else x
     outputs = []
-    for step in gates_x:  # (B, 4H)
+    for step in F.linear(x, weight_ih, bias):  # (B, 4H)
         h, c = lstm_step(step, weight_hh, state)
         state = LSTMState(h, c.clamp(-limit, limit))
         outputs.append(h)
@@ -83,35 +89,35 @@ class Variant(NamedTuple):
 
     Attributes:
         reset_probability: train.reset_probability.
-        sequence: replaces the kernel; None for no change.
+        run_layer: replaces the kernel; None for no change.
         decay_factor: multiplies the weight decay of U.
     """
 
     reset_probability: float = 0.02
-    sequence: LSTMKernel | None = None
+    run_layer: LSTMKernel | None = None
     decay_factor: float = 1.0
 
 
 VARIANTS = {
     "resets": Variant(),
     "no-resets": Variant(reset_probability=0.0),
-    "coupled": Variant(sequence=run_coupled),
+    "coupled": Variant(run_layer=run_coupled),
     "decay-u": Variant(decay_factor=10.0),
-    "clipped": Variant(sequence=run_clipped),
+    "clipped": Variant(run_layer=run_clipped),
 }
 
 
 class AlteredLSTM(LSTM):
     """The cells of another stack, which are shared, run by another function over time."""
 
-    def __init__(self, original: LSTM, sequence: LSTMKernel) -> None:
+    def __init__(self, original: LSTM, run_layer: LSTMKernel) -> None:
         nn.Module.__init__(self)
         self.__dict__.update(original.__dict__)
-        self._altered = original.kernel._replace(lstm_sequence=sequence)
+        self._altered = original.kernel._replace(run_layer=run_layer)
 
     @property
     def kernel(self) -> Kernel:
-        """The kernel, its recurrence replaced."""
+        """The kernel, its computation of a layer replaced."""
         return self._altered
 
 
@@ -127,8 +133,8 @@ def train(config: Config, corpus: Corpus, variant: Variant) -> Session:
     """Return the session of a finished run."""
     config = config.replace("train", reset_probability=variant.reset_probability)
     session = Session(config, corpus)
-    if variant.sequence is not None:
-        session.model.lstm = AlteredLSTM(session.model.lstm, variant.sequence)
+    if variant.run_layer is not None:
+        session.model.lstm = AlteredLSTM(session.model.lstm, variant.run_layer)
     if variant.decay_factor != 1:
         separate_recurrent_weights(session, variant.decay_factor * config.train.weight_decay)
     while not session.is_finished:

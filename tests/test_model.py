@@ -1,14 +1,11 @@
 """The model: its shapes, its lookup, its parameters, and where its loss begins."""
 
 import math
-from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from charlm.lstm.kernels.lookup import Lookup
-from charlm.lstm.layers import States
 from charlm.model import CharLM
 
 V, B, T = 11, 3, 8
@@ -25,25 +22,6 @@ def test_shapes_and_carried_state(num_layers: int) -> None:
     second, _ = model(ids[:, 5:], states)
     assert whole.shape == (B, T, V)
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("kernel", ["auto", "reference"])
-def test_table_equals_product(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lookup in a table of W x + b equals the product, for a batch on either side of the vocabulary's size."""
-    torch.manual_seed(1)
-    model = CharLM(V, 1, 7, 4, kernel=kernel)
-    forward, lookups = model.lstm.forward, []
-
-    def spy(gates_x: torch.Tensor | Lookup, *rest: Any) -> tuple[torch.Tensor, States]:
-        lookups.append(isinstance(gates_x, Lookup))
-        return forward(gates_x, *rest)
-
-    monkeypatch.setattr(model.lstm, "forward", spy)
-    ids = torch.randint(V, (B, T))  # more ids than symbols: the table
-    whole, _ = model(ids, model.initial_state(B))
-    rows = [model(ids[row : row + 1], model.initial_state(1))[0] for row in range(B)]  # fewer: the product
-    torch.testing.assert_close(torch.cat(rows), whole, rtol=1e-5, atol=1e-6)
-    assert lookups == [True] + [False] * B
 
 
 @pytest.mark.parametrize("num_steps", [T, 2])  # more ids than symbols, and fewer

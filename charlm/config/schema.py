@@ -97,7 +97,7 @@ class TrainConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Precision of the matrix products in training; auto takes bf16 where it is fast."
     )
-    kernel: Literal["auto", "cpu", "reference"] = Field(
+    kernel: Literal["auto", "cpu", "torch", "reference"] = Field(
         "auto", description="Implementation of the LSTM over a sequence; auto takes the fastest available."
     )
 

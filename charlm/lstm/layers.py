@@ -12,7 +12,7 @@ from charlm.lstm.cell import LSTMCell, LSTMState
 from charlm.lstm.dropout import apply_locked_dropout, drop_connections
 from charlm.lstm.initialization import initialize_cells
 from charlm.lstm.kernels import Kernel, choose_kernel
-from charlm.lstm.kernels.lookup import Lookup
+from charlm.lstm.kernels.lookup import Characters
 
 States = tuple[LSTMState, ...]
 """The state of each layer, from the lowest layer up."""
@@ -63,32 +63,33 @@ class LSTM(nn.Module):
         )
 
     def forward(
-        self, gates_x: Tensor | Lookup, states: Sequence[LSTMState], generator: torch.Generator | None = None
+        self, x: Tensor | Characters, states: Sequence[LSTMState], generator: torch.Generator | None = None
     ) -> tuple[Tensor, States]:
         """Run whole sequences.
 
         Args:
-            gates_x: input projection of the first layer, (T, B, 4H), computed by ``cells[0].project``, or a ``Lookup``
-                of it.
+            x: input of the first layer, (T, B, E), or the characters whose embeddings it is.
             states: one state per layer, each tensor (B, H); not modified.
             generator: random generator of the masks in training mode, on the CPU; None for torch's default generator.
 
         Returns:
             The last layer's hidden states (T, B, H), and the states after the last step.
         """
-        kernel = self.kernel
-        dropout, dropconnect = (self.dropout, self.dropconnect) if self.training else (0.0, 0.0)
         first, *upper = zip(self._cells(), states, strict=True)  # pairs of a cell and its state
-        weight_hh = drop_connections(first[0].weight_hh, dropconnect, generator)
-        hidden, state = kernel.lstm_sequence(gates_x, weight_hh, first[1])  # (T, B, H)
+        hidden, state = self._run_layer(*first, x, generator)  # (T, B, H)
         after = [state]
-        for cell, state in upper:
-            hidden = apply_locked_dropout(hidden, dropout, generator)
-            gates_x = kernel.project(hidden, cell.weight_ih, cell.bias)  # (T, B, 4H)
-            weight_hh = drop_connections(cell.weight_hh, dropconnect, generator)
-            hidden, state = kernel.lstm_sequence(gates_x, weight_hh, state)  # (T, B, H)
+        for pair in upper:
+            hidden = apply_locked_dropout(hidden, self.dropout if self.training else 0.0, generator)
+            hidden, state = self._run_layer(*pair, hidden, generator)  # (T, B, H)
             after.append(state)
         return hidden, tuple(after)
+
+    def _run_layer(
+        self, cell: LSTMCell, state: LSTMState, x: Tensor | Characters, generator: torch.Generator | None
+    ) -> tuple[Tensor, LSTMState]:
+        """Run one layer over whole sequences; in training, with DropConnect."""
+        weight_hh = drop_connections(cell.weight_hh, self.dropconnect if self.training else 0.0, generator)
+        return self.kernel.run_layer(x, cell.weight_ih, weight_hh, cell.bias, state)
 
     def step(self, x: Tensor, states: Sequence[LSTMState]) -> tuple[Tensor, States]:
         """Advance all layers by one step, without dropout.

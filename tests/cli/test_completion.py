@@ -122,7 +122,7 @@ def test_keys() -> None:
 @pytest.mark.parametrize(
     ("words", "values"),
     [
-        (["--set", "train.kernel", "="], ["auto", "cpu", "reference"]),
+        (["--set", "train.kernel", "="], ["auto", "cpu", "torch", "reference"]),
         (["--set", "train.kernel", "=", "c"], ["cpu"]),
         (["--set", "=", "train.kernel", "=", "c"], ["cpu"]),
         (["--set", "data.level", "=", "byte", "--set", "train.precision", "=", "b"], ["bf16"]),
@@ -160,7 +160,7 @@ def test_the_script_in_bash(tmp_path: Path) -> None:
     """
     done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "complete -o nosort -F _charlm_completion charlm", "auto", "cpu", "reference"
+        "complete -o nosort -F _charlm_completion charlm", "auto", "cpu", "torch", "reference"
     ]  # fmt: skip
 
 

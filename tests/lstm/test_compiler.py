@@ -51,12 +51,12 @@ def test_a_source_that_does_not_compile_gives_one_line(sources: Path, tmp_path: 
 
 
 @pytest.mark.usefixtures("_fresh_choice")
-def test_auto_falls_back_to_the_reference_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_falls_back_to_torch_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a compiler ``auto`` falls back with a note, and the error of ``cpu`` says what to install."""
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", "")
     kernel = choose_kernel("auto")
-    assert (kernel.name, kernel.note) == ("reference", "no C compiler was found; install gcc or clang")
+    assert (kernel.name, kernel.note) == ("torch", "no C compiler was found; install gcc or clang")
     with pytest.raises(InputError, match="install gcc or clang"):
         choose_kernel("cpu")
 
@@ -81,7 +81,7 @@ def test_a_broken_compiler_is_reported_in_one_line(
     """If the compiler fails in any way, ``auto`` falls back with a one-line note that gives the failure."""
     monkeypatch.setenv("CC", write_compiler(tmp_path, script))
     kernel = choose_kernel("auto")
-    assert kernel.name == "reference"
+    assert kernel.name == "torch"
     assert message in kernel.note
     assert "\n" not in kernel.note
     assert list(tmp_path.glob("cache/**/*.so")) == []

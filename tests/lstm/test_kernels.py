@@ -403,14 +403,14 @@ def test_auto_takes_the_fast_kernel(is_bf16: bool, monkeypatch: pytest.MonkeyPat
     assert model.lstm.kernel[:2] == ("cpu", fastest)
 
 
-@needs_compiler
+@pytest.mark.parametrize("kernel", [pytest.param("cpu", marks=needs_compiler), "torch"])
 @pytest.mark.parametrize("is_bf16", [False, True], ids=["fp32", "bf16"])
-def test_models_agree_with_either_kernel(is_bf16: bool) -> None:
-    """The whole model has the same logits and weight gradients with the kernels cpu and reference."""
+def test_models_agree_with_every_kernel(is_bf16: bool, kernel: str) -> None:
+    """The whole model has the same logits and weight gradients with a kernel and with the reference."""
     results = []
-    for kernel in ("cpu", "reference"):
+    for name in (kernel, "reference"):
         torch.manual_seed(0)
-        model = CharLM(vocabulary_size=11, num_layers=2, hidden_size=33, embed_size=8, kernel=kernel)
+        model = CharLM(vocabulary_size=11, num_layers=2, hidden_size=33, embed_size=8, kernel=name)
         with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
             logits, _ = model(torch.randint(11, (3, 5)), model.initial_state(3))
         logits.float().square().sum().backward()
@@ -420,16 +420,16 @@ def test_models_agree_with_either_kernel(is_bf16: bool) -> None:
 
 
 def test_auto_falls_back_in_float64_with_a_reason() -> None:
-    """A float64 model uses the reference, and the kernel's note gives the reason."""
+    """A float64 model uses torch's LSTM, and the kernel's note gives the reason."""
     kernel = choose_kernel("auto", "cpu", torch.float64)
-    assert kernel.name == "reference"
+    assert kernel.name == "torch"
     assert "float64" in kernel.note
 
 
 @pytest.mark.parametrize("name", ["cpu", "fast"])
 def test_a_named_kernel_never_falls_back(name: str) -> None:
     """A named kernel that cannot run or does not exist raises an error that names the alternatives."""
-    with pytest.raises(InputError, match="reference"):
+    with pytest.raises(InputError, match="torch"):
         choose_kernel(name, "cpu", torch.float64)
 
 

@@ -13,7 +13,7 @@ from c_compiler import COMPILER, needs_compiler, write_compiler
 from tolerances import PARITY, assert_near
 
 from charlm.lstm import LSTMState
-from charlm.lstm.kernels import choose_kernel, compiler, native, reference
+from charlm.lstm.kernels import choose_kernel, compiler, cpu, native, reference
 
 
 def load_anew() -> str:
@@ -84,7 +84,7 @@ def test_a_compiler_without_openmp_builds_the_kernels(tmp_path: Path, monkeypatc
     num_threads = torch.get_num_threads()
     torch.set_num_threads(2)
     arguments = torch.randn(3, 1, 800), torch.randn(800, 200) / 14, LSTMState(*torch.zeros(2, 1, 200))
-    hidden, _ = kernel.lstm_sequence(*arguments)
+    hidden, _ = cpu.lstm_sequence(*arguments)
     torch.set_num_threads(num_threads)
     assert_near(hidden, reference.lstm_sequence(*arguments)[0], PARITY[torch.float32])
 

@@ -15,37 +15,37 @@ from charlm.config import Config
 from charlm.inference.activations import record_activations
 from charlm.inference.evaluation import evaluate
 from charlm.lstm import LSTMState
-from charlm.lstm.kernels import LSTMKernel
-from charlm.lstm.kernels.lookup import Lookup
-from charlm.lstm.kernels.reference import lstm_sequence
+from charlm.lstm.kernels import LSTMKernel, reference
+from charlm.lstm.kernels.lookup import Characters
 from charlm.model import CharLM
 from charlm.text.corpus import load_corpus
 from charlm.training.session import Session
 
 script = load_script("study_cells")
-T, B, H, V = 7, 3, 5, 4
+T, B, E, H, V = 7, 3, 6, 5, 4
 
 
-def run_with_gradients(sequence: LSTMKernel, is_lookup: bool = False) -> list[Tensor]:
-    """Return the outputs of a layer on random inputs, and the gradients of the input projection and of U."""
+def run_with_gradients(run_layer: LSTMKernel, is_lookup: bool = False) -> list[Tensor]:
+    """Return the outputs of a layer on random inputs, and the gradients of the inputs and weights."""
     torch.manual_seed(0)
-    gates_x = torch.randn(V, 4 * H) if is_lookup else torch.randn(T, B, 4 * H)
-    weight_hh, state = torch.randn(4 * H, H), LSTMState(torch.randn(B, H), torch.randn(B, H))
-    gates_x.requires_grad_()
-    weight_hh.requires_grad_()
-    inputs = Lookup(gates_x, torch.randint(V, (T, B))) if is_lookup else gates_x
-    hidden, after = sequence(inputs, weight_hh, state)
-    (hidden.square().sum() + after.c.sum()).backward()  # type: ignore[no-untyped-call]
-    assert gates_x.grad is not None
-    assert weight_hh.grad is not None
-    return [hidden, *after, gates_x.grad, weight_hh.grad]
+    x = torch.randn(V, E) if is_lookup else torch.randn(T, B, E)
+    leaves = [x, torch.randn(4 * H, E), torch.randn(4 * H, H), torch.randn(4 * H)]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    state = LSTMState(torch.randn(B, H), torch.randn(B, H))
+    inputs = Characters(x, torch.randint(V, (T, B))) if is_lookup else x
+    hidden, after = run_layer(inputs, *leaves[1:], state)
+    gradients = torch.autograd.grad(hidden.square().sum() + after.c.sum(), leaves)
+    return [hidden, *after, *gradients]
 
 
-def run_equations_coupled(gates_x: Tensor, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+def run_equations_coupled(
+    x: Tensor | Characters, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, state: LSTMState
+) -> tuple[Tensor, LSTMState]:
     """Compute a layer with i = 1 - f from the equations."""
     hidden, (h, c) = [], state
-    for step in gates_x:
-        _, f, g, o = (step + h @ weight_hh.T).chunk(4, dim=1)
+    for step in x.materialize() if isinstance(x, Characters) else x:
+        _, f, g, o = (step @ weight_ih.T + bias + h @ weight_hh.T).chunk(4, dim=1)
         c = f.sigmoid() * c + (1 - f.sigmoid()) * g.tanh()
         h = o.sigmoid() * c.tanh()
         hidden.append(h)
@@ -56,33 +56,23 @@ def run_equations_coupled(gates_x: Tensor, weight_hh: Tensor, state: LSTMState) 
 def test_loop_without_a_limit_equals_the_reference_kernel(is_lookup: bool) -> None:
     """With an infinite limit, outputs and gradients of the clipping loop are those of the reference kernel."""
     unlimited = run_with_gradients(lambda *args: script.run_clipped(*args, limit=math.inf), is_lookup)
-    for actual, expected in zip(unlimited, run_with_gradients(lstm_sequence, is_lookup), strict=True):
+    for actual, expected in zip(unlimited, run_with_gradients(reference.run_layer, is_lookup), strict=True):
         assert_near(actual, expected, PARITY[torch.float32])
 
 
 def test_loop_clips_c() -> None:
     """With a small limit, |c| reaches the limit and does not exceed it."""
     zeros = LSTMState(torch.zeros(1, H), torch.zeros(1, H))
-    _, after = script.run_clipped(torch.full((20, 1, 4 * H), 5.0), torch.zeros(4 * H, H), zeros, limit=0.5)
+    weights = torch.zeros(4 * H, E), torch.zeros(4 * H, H), torch.full((4 * H,), 5.0)
+    _, after = script.run_clipped(torch.zeros(20, 1, E), *weights, zeros, limit=0.5)
     assert (after.c == 0.5).all()
 
 
-def test_coupled_gates_follow_the_equation() -> None:
+@pytest.mark.parametrize("is_lookup", [False, True])
+def test_coupled_gates_follow_the_equation(is_lookup: bool) -> None:
     """Outputs and gradients of the coupled kernel are those of the equations with i = 1 - f."""
-    for actual, expected in zip(
-        run_with_gradients(script.run_coupled), run_with_gradients(run_equations_coupled), strict=True
-    ):
-        assert_near(actual, expected, PARITY[torch.float32])
-
-
-def test_coupled_gates_of_a_lookup() -> None:
-    """A lookup gives the coupled kernel the same outputs as its materialized projection."""
-    looked_up = run_with_gradients(script.run_coupled, is_lookup=True)
-
-    def materialize(gates_x: Lookup, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        return run_equations_coupled(gates_x.materialize(), weight_hh, state)
-
-    for actual, expected in zip(looked_up, run_with_gradients(materialize, is_lookup=True), strict=True):
+    coupled = run_with_gradients(script.run_coupled, is_lookup)
+    for actual, expected in zip(coupled, run_with_gradients(run_equations_coupled, is_lookup), strict=True):
         assert_near(actual, expected, PARITY[torch.float32])
 
 

@@ -1,14 +1,14 @@
 """Kernels: one LSTM layer over whole sequences. All kernels have the same interface.
 
-    lstm_sequence(gates_x, weight_hh, state) -> (hidden, state)
+    run_layer(x, weight_ih, weight_hh, bias, state) -> (hidden, state)
 
-Dimensions: T time, B batch, H hidden width. ``gates_x`` (T, B, 4H) is the input projection W x + b, or a ``Lookup`` of
-it; the recurrent products are computed in its dtype. ``weight_hh`` is (4H, H). The state's tensors are (B, H) and keep
-their dtype. ``hidden`` (T, B, H) has the dtype of ``gates_x``. No kernel changes its arguments.
+Dimensions: T time, B batch, E input width, H hidden width. ``x`` is the input (T, B, E), or the ``Characters`` whose
+embeddings it is. ``weight_ih`` is (4H, E), ``weight_hh`` (4H, H) and ``bias`` (4H,). The state's tensors are (B, H) and
+keep their dtype. ``hidden`` (T, B, H) has the dtype in which the products are computed: that of x, or autocast's if
+autocast is enabled. No kernel changes its arguments.
 """
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -17,14 +17,16 @@ from torch.nn import functional as F
 
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
-from charlm.lstm.kernels import cpu, native, projection, reference
-from charlm.lstm.kernels.lookup import Lookup
+from charlm.lstm.kernels import cpu, fused, native, projection, reference
+from charlm.lstm.kernels.lookup import Characters, Projection
 
 
 class LSTMKernel(Protocol):
     """The signature of every kernel."""
 
-    def __call__(self, gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def __call__(
+        self, x: Tensor | Characters, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, state: LSTMState
+    ) -> tuple[Tensor, LSTMState]:
         """Compute T steps from ``state``; return hidden (T, B, H) and the state after the last step."""
         ...
 
@@ -36,18 +38,18 @@ class Kernel(NamedTuple):
         name: its name in a configuration.
         note: its instruction set, or the reason why no faster kernel was chosen.
         is_bf16_fast: whether bfloat16 products are faster than float32 on this device.
-        lstm_sequence: the recurrence over a whole sequence.
-        project: the projection W x + b of all steps at once, given x (T, B, E), W (G, E) and b (G,).
+        run_layer: a layer over a whole sequence.
+        project: the product W x + b of all steps at once, as the output layer needs it.
     """
 
     name: str
     note: str
     is_bf16_fast: bool
-    lstm_sequence: LSTMKernel
-    project: Callable[[Tensor, Tensor, Tensor], Tensor]
+    run_layer: LSTMKernel
+    project: Projection
 
 
-KERNEL_NAMES = ("cpu", "reference")
+KERNEL_NAMES = ("cpu", "torch", "reference")
 """All kernels, from fastest to slowest."""
 
 
@@ -69,7 +71,9 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
         raise InputError(f"kernel {name!r}: no kernel has this name; use one of auto, {', '.join(KERNEL_NAMES)}.")
     device = torch.device(device)
     if name == "reference":
-        return _reference("as chosen", device)
+        return Kernel("reference", "as chosen", _is_bf16_fast(device), reference.run_layer, F.linear)
+    if name == "torch":
+        return _fused("as chosen", device)
     reason = None
     if device.type != "cpu" or dtype != torch.float32:
         reason = f"the kernel cpu needs float32 weights on the CPU, got {str(dtype).removeprefix('torch.')} on {device}"
@@ -77,14 +81,20 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
         try:
             chosen = native.fastest_instruction_set()
             is_bf16_fast = chosen in native.FAST_BF16
-            return Kernel("cpu", chosen, is_bf16_fast, cpu.lstm_sequence, projection.project)
+            return Kernel("cpu", chosen, is_bf16_fast, cpu.run_layer, projection.project)
         except CharlmError as error:
             reason = str(error)
     if name == "auto":
-        return _reference(reason, device)
-    raise InputError(f"kernel cpu: {reason}; or use the kernel reference.")
+        return _fused(reason, device)
+    raise InputError(f"kernel cpu: {reason}; or use the kernel torch.")
 
 
-def _reference(note: str, device: torch.device) -> Kernel:
-    is_bf16_fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return Kernel("reference", note, is_bf16_fast, reference.lstm_sequence, F.linear)
+def _fused(note: str, device: torch.device) -> Kernel:
+    return Kernel("torch", note, _is_bf16_fast(device), fused.run_layer, F.linear)
+
+
+def _is_bf16_fast(device: torch.device) -> bool:
+    """Return whether torch's bfloat16 products are faster than float32 on a device."""
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()

@@ -13,11 +13,18 @@ from torch.autograd.function import once_differentiable
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
 from charlm.lstm.kernels import native
-from charlm.lstm.kernels.lookup import Lookup, sum_rows
-from charlm.lstm.kernels.projection import multiply_transposed
+from charlm.lstm.kernels.lookup import Characters, Lookup, project_input, sum_rows
+from charlm.lstm.kernels.projection import multiply_transposed, project
 
 DTYPES = {"gates_x": (torch.float32, torch.bfloat16), "ids": (torch.int64,)}
 """Supported dtypes by argument; all other arguments must be float32."""
+
+
+def run_layer(
+    x: Tensor | Characters, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, state: LSTMState
+) -> tuple[Tensor, LSTMState]:
+    """Compute a layer over T steps; see the interface of all kernels."""
+    return lstm_sequence(project_input(x, weight_ih, bias, project), weight_hh, state)
 
 
 def lstm_sequence(

@@ -2,9 +2,17 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from charlm.lstm.cell import LSTMState, lstm_step
-from charlm.lstm.kernels.lookup import Lookup
+from charlm.lstm.kernels.lookup import Characters, Lookup, project_input
+
+
+def run_layer(
+    x: Tensor | Characters, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, state: LSTMState
+) -> tuple[Tensor, LSTMState]:
+    """Compute a layer over T steps; see the interface of all kernels."""
+    return lstm_sequence(project_input(x, weight_ih, bias, F.linear), weight_hh, state)
 
 
 def lstm_sequence(gates_x: Tensor | Lookup, weight_hh: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
