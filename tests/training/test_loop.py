@@ -85,9 +85,12 @@ def test_best_checkpoint_has_the_loss_it_claims(config: Config, tmp_path: Path) 
     assert best.step == result.best_step
 
 
-@pytest.mark.parametrize("stop_step", [1, 7, 10, 13, 29])
-def test_stopped_and_resumed_equals_unbroken(config: Config, tmp_path: Path, stop_step: int) -> None:
+@pytest.mark.parametrize(
+    ("stop_step", "kernel"), [*((step, "auto") for step in (1, 7, 10, 13, 29)), (13, "torch"), (13, "reference")]
+)
+def test_stopped_and_resumed_equals_unbroken(config: Config, tmp_path: Path, stop_step: int, kernel: str) -> None:
     """A run that is stopped and resumed ends with exactly the same weights, optimizer, metrics and samples."""
+    config = config.replace("train", kernel=kernel)
     train(config, tmp_path / "unbroken")
     with pytest.raises(StoppedError, match=f"after step {stop_step} of 30.*--resume") as caught:
         train(config, tmp_path / "broken", reporter=Stopper(stop_step))
