@@ -8,6 +8,10 @@ class CharlmError(Exception):
     label = "Error"
 
 
+class DivergedError(CharlmError):
+    """Training diverged: a loss, or the gradients of several consecutive steps, are not finite."""
+
+
 class OutOfMemoryError(CharlmError):
     """A memory allocation failed; the message gives the requested size, if it is known, and what to change."""
 

@@ -50,11 +50,11 @@ from charlm.errors import CharlmError, InputError
 )
 @click.option(
     "--tune",
-    metavar="TRIALS",
+    metavar="N",
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Learning rates and dropouts to try for each arm first; 0 for none.",
+    help="Trials of learning rate, dropout, weight decay and warm-up for each arm, before its runs; 0 for none.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Parallel runs; they share the processors."
@@ -91,14 +91,14 @@ def compare_layers(
     out: Path,
 ) -> None:
     """Train depths of an equal size, and report which predicts best."""
-    from charlm.cli.plan_table import format_plan
+    from charlm.cli.plan_table import format_plan, format_progress
     from charlm.cli.progress import make_reporter
-    from charlm.cli.tables import format_duration
     from charlm.comparison.experiment import read_comparison, run_comparison
-    from charlm.comparison.plan import expect_duration, plan_comparison
+    from charlm.comparison.plan import plan_comparison
     from charlm.comparison.process import wait_for_orphans
     from charlm.comparison.report import write_report
     from charlm.comparison.stored_plan import refuse_other_plan
+    from charlm.comparison.work import Progress
     from charlm.config import load_config
 
     config = load_config(config_path, overrides)
@@ -107,20 +107,17 @@ def compare_layers(
     click.echo(format_plan(plan), err=True)
     failures: dict[Path, str] = {}
     if not report_only:
-        share = plan.take_share(*shard)
-        duration = format_duration(expect_duration(share, jobs))
-        click.echo(
-            f"{share.num_runs} runs, expected to take {duration} in all, and the validations besides; "
-            "what is finished is not trained again.",
-            err=True,
-        )
+
+        def announce(progress: Progress) -> None:
+            click.echo(format_progress(progress), err=True)
+
         wait_for_orphans(out, warn)
-        failures = run_comparison(plan, out, jobs, lambda line: click.echo(line, err=True), make_reporter, shard)
+        failures = run_comparison(plan, out, jobs, announce, make_reporter, shard)
     if shard == (1, 1) or report_only:
         arms = read_comparison(plan, out, failures)
         if report_only and not any(arm.runs for arm in arms):
             raise InputError(f"{out}: no run of this comparison has finished. Train first, without --report-only.")
         click.echo(write_report(plan, arms, out, command), nl=False)
-        click.echo(f"\nWrote results.json, report.md, curves.png and depth.png to {out}.", err=True)
+        click.echo(f"\nWrote results.json, report.md and figures to {out}.", err=True)
     if failures:
-        raise CharlmError(f"{len(failures)} of {plan.num_runs} runs failed; the same command tries them again.")
+        raise CharlmError(f"{len(failures)} runs failed; the same command tries them again.")

@@ -1,8 +1,10 @@
-"""The plan of a comparison as compare-layers prints it."""
+"""The plan and the progress of a comparison as compare-layers prints them."""
 
+from charlm.cli.tables import format_duration
 from charlm.comparison.arms import UNITS
 from charlm.comparison.plan import Plan
 from charlm.comparison.table import format_table
+from charlm.comparison.work import Progress
 
 
 def format_plan(plan: Plan) -> str:
@@ -27,3 +29,17 @@ def format_plan(plan: Plan) -> str:
             f"{num_arms}, seeds {', '.join(map(str, plan.seeds))}, {tuning}.",
         ]
     )
+
+
+def format_progress(progress: Progress) -> str:
+    """Return a line about what has just ended, and how much is left in how much time."""
+    left = f"about {format_duration(progress.left_s)} left, validations included"
+    ending = progress.ending
+    if ending is None:
+        return f"{progress.num_tasks} trials and runs, {progress.num_finished} of them finished; {left}."
+    end = (
+        f"failed after {ending.duration_s:.0f} s: {ending.failure}"
+        if ending.failure
+        else f"done after {ending.duration_s:.0f} s"
+    )
+    return f"[{progress.num_finished}/{progress.num_tasks}] {ending.name} {end}; {left}"

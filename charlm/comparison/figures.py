@@ -11,6 +11,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from charlm.comparison.arms import UNITS
 from charlm.comparison.results import ArmFindings, Results
+from charlm.comparison.search import RATE
 from charlm.comparison.statistics import confidence_margin
 
 COLORS = mpl.colormaps["tab10"]
@@ -83,6 +84,37 @@ def draw_depths(results: Results) -> bytes:
     if by_depth:
         axes.legend()
     return _render(figure)
+
+
+def draw_trials(results: Results) -> bytes:
+    """Return a PNG of the validation loss of every trial over its learning rate: a panel for each budget.
+
+    Complete trials are filled circles, joined by rate; pruned trials are crosses, at the loss that they reached.
+    """
+    figure = Figure(figsize=(7.5, 0.6 + 4 * len(results.groups)), layout="constrained")
+    panels = figure.subplots(len(results.groups), 1, squeeze=False)[:, 0]
+    for axes, group in zip(panels, results.groups, strict=True):
+        for arm in group.arms:
+            color = COLORS(arm.num_layers % 10)
+            complete = _sort_trials(arm, "complete")
+            axes.plot(*complete, color=color, marker="o", markersize=4, linewidth=0.8, label=_count_layers(arm))
+            axes.plot(*_sort_trials(arm, "pruned"), color=color, marker="x", linestyle="none")
+        axes.set_xscale("log")
+        axes.set(
+            title=f"{group.budget:,} {UNITS[results.match]}",
+            xlabel="learning rate",
+            ylabel="validation loss, nats per character",
+        )
+        axes.grid(alpha=0.3)
+        axes.legend(title="crosses were pruned")
+    return _render(figure)
+
+
+def _sort_trials(arm: ArmFindings, state: str) -> tuple[list[float], list[float]]:
+    """Return the learning rates of an arm's trials of one state, ascending, and their losses."""
+    found = [trial for trial in arm.trials if trial.state == state]
+    points = sorted((trial.values[RATE], trial.val_loss_nats) for trial in found if trial.val_loss_nats is not None)
+    return [rate for rate, _ in points], [loss for _, loss in points]
 
 
 def _count_layers(arm: ArmFindings) -> str:

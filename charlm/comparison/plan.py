@@ -1,18 +1,15 @@
-"""The plan of a comparison: its arms, trials and runs, and their expected duration."""
+"""The plan of a comparison: its arms, and the trials and runs of each."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from charlm.comparison.arms import Arm, Match, plan_arms
-from charlm.comparison.tuning import Candidate, draw_candidates, tuning_seed
+from charlm.comparison.search import apply_values
+from charlm.comparison.tuning import MAX_EXTENSIONS, Trial, tuning_seed
 from charlm.config import Config
 from charlm.errors import ConfigError, InputError
-from charlm.text.corpus import Corpus, Progress, load_corpus
+from charlm.text.corpus import Progress, load_corpus
 from charlm.training.checks import check_prompt
-from charlm.training.dry_run import measure_speed
 from charlm.training.estimates import refuse_shortage
 from charlm.training.session import Session
 
@@ -44,7 +41,7 @@ class Plan:
         corpus_digest: the digest of the text.
         arms: the depths at each budget.
         seeds: one run of every arm each; equal seeds read the same text in the same order.
-        num_trials: candidates of the learning rate and the dropout tried for each arm; 0 for no tuning.
+        num_trials: trials of the tuning of each arm, without extensions; 0 for no tuning.
     """
 
     config: Config
@@ -62,56 +59,61 @@ class Plan:
         """
         return replace(self, arms=self.arms[index - 1 :: count])
 
-    @property
-    def candidates(self) -> list[Candidate]:
-        """The candidates that each arm is tuned with; without tuning, only the configured values."""
-        return draw_candidates(self.config, max(1, self.num_trials))
+    def name(self, arm: Arm) -> str:
+        """Return the name of an arm; arms of one name have the same runs."""
+        return f"{arm.num_layers}x{arm.hidden_size}"
 
-    def trials(self, arm: Arm) -> list[Run]:
-        """Return the trainings that tune an arm, one for each candidate; none without tuning."""
-        seed = tuning_seed(self.seeds)
-        return [
-            self._run(f"{TUNING_DIRECTORY}/{_name_size(arm)}{self._name_trial(candidate)}", arm, candidate, seed)
-            for candidate in (self.candidates if self.num_trials else [])
-        ]
+    def configure(self, arm: Arm) -> Config:
+        """Return the configuration of an arm with the seed of its trials, before any value is tuned."""
+        sized = self.config.replace("model", num_layers=arm.num_layers, hidden_size=arm.hidden_size)
+        return sized.replace("train", seed=tuning_seed(self.seeds))
 
-    def runs(self, arm: Arm, candidate: Candidate) -> list[Run]:
-        """Return the runs of an arm that are compared, one for each seed."""
+    def journal(self, arm: Arm) -> str:
+        """Return the path of the study of an arm inside the directory of the comparison."""
+        return f"{TUNING_DIRECTORY}/{self.name(arm)}.journal"
+
+    def trial_run(self, arm: Arm, trial: Trial) -> Run:
+        """Return the training of a trial."""
+        return Run(self.name_trial(arm, trial.number), arm, apply_values(self.configure(arm), trial.values))
+
+    def runs(self, arm: Arm, best: Trial | None = None) -> list[Run]:
+        """Return the runs of an arm that are compared, one for each seed.
+
+        Args:
+            arm: the depth and width.
+            best: the trial whose values they have; None for the configured values.
+        """
+        config = apply_values(self.configure(arm), best.values if best else {})
         return [
-            self._run(f"{_name_size(arm)}-seed-{seed}{self._name_trial(candidate)}", arm, candidate, seed)
+            Run(self._name_run(arm, seed, best.number if best else 0), arm, config.replace("train", seed=seed))
             for seed in self.seeds
         ]
 
     @property
     def run_names(self) -> list[str]:
-        """The name of every possible run, for any choice of candidates."""
-        possible = [
-            *(run for arm in self.arms for run in self.trials(arm)),
-            *(run for arm in self.arms for candidate in self.candidates for run in self.runs(arm, candidate)),
+        """The name of every possible run, for any result of the tuning."""
+        trials = range(1, self.num_trials + MAX_EXTENSIONS + 1) if self.num_trials else []
+        return [
+            *(self.name_trial(arm, number) for arm in self.arms for number in trials),
+            *(
+                self._name_run(arm, seed, number)
+                for arm in self.arms
+                for number in trials or [0]
+                for seed in self.seeds
+            ),
         ]
-        return [run.name for run in possible]
 
-    def _name_trial(self, candidate: Candidate) -> str:
-        """Return the suffix of a name that identifies a candidate; empty without tuning."""
-        return f"-trial-{self.candidates.index(candidate) + 1:02}" if self.num_trials else ""
+    def name_trial(self, arm: Arm, number: int) -> str:
+        """Return the name of the run directory of a trial."""
+        return f"{TUNING_DIRECTORY}/{self.name(arm)}-trial-{number:02}"
 
-    def _run(self, name: str, arm: Arm, candidate: Candidate, seed: int) -> Run:
-        sized = self.config.replace("model", num_layers=arm.num_layers, hidden_size=arm.hidden_size)
-        return Run(name, arm, candidate.apply(sized).replace("train", seed=seed))
+    def _name_run(self, arm: Arm, seed: int, trial_number: int) -> str:
+        return f"{self.name(arm)}-seed-{seed}" + (f"-trial-{trial_number:02}" if trial_number else "")
 
     @property
     def has_test(self) -> bool:
         """Whether the compared runs measure a test part."""
         return self.config.data.test_frac > 0
-
-    @property
-    def num_runs(self) -> int:
-        """The number of runs, trials included."""
-        return len(self.arms) * (len(self.seeds) + self.num_trials)
-
-
-def _name_size(arm: Arm) -> str:
-    return f"{arm.num_layers}x{arm.hidden_size}"
 
 
 def plan_comparison(
@@ -131,7 +133,7 @@ def plan_comparison(
         seeds: one run of every arm each.
         match: the quantity that is equal in all arms.
         budgets: amounts of it, each a separate comparison; if empty, the amount of the configured model.
-        num_trials: candidates to tune each arm with; 0 for none.
+        num_trials: trials to tune each arm with; 0 for none.
         progress: shows how much of the corpus has been read.
 
     Raises:
@@ -153,44 +155,9 @@ def plan_comparison(
     plan = Plan(config, corpus.digest, arms, list(seeds), num_trials)
     try:
         for arm in arms:
-            first, *_ = plan.runs(arm, plan.candidates[0])
-            refuse_shortage(first.config, vocabulary_size)
+            refuse_shortage(plan.runs(arm)[0].config, vocabulary_size)
     except ConfigError as error:
         raise InputError(
             f"the runs cannot be trained: {error.problems[0]} Choose other --layers, --seeds or --budget."
         ) from None
     return plan
-
-
-def expect_duration(plan: Plan, num_jobs: int) -> float:
-    """Return the expected seconds of all runs, from a few steps of each arm, without validations.
-
-    Args:
-        plan: what is to be trained.
-        num_jobs: how many are trained in parallel.
-    """
-    corpus = load_corpus(plan.config.data.path, plan.config.data.level)
-    with _num_threads(threads_of_job(num_jobs)):
-        duration_s = sum(_expect_duration(plan.runs(arm, plan.candidates[0])[0].config, corpus) for arm in plan.arms)
-    return duration_s * (len(plan.seeds) + plan.num_trials) / num_jobs
-
-
-def _expect_duration(config: Config, corpus: Corpus) -> float:
-    session = Session(config, corpus)
-    return config.train.max_steps * session.chars_per_step / measure_speed(session)
-
-
-@contextmanager
-def _num_threads(number: int) -> Iterator[None]:
-    """Set the number of threads of torch within the context."""
-    former = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(former)
-
-
-def threads_of_job(num_jobs: int) -> int:
-    """Return the number of threads of each of ``num_jobs`` parallel runs, at least 1."""
-    return max(1, torch.get_num_threads() // num_jobs)

@@ -21,6 +21,7 @@ from typing import IO, Protocol
 import torch
 
 from charlm.comparison.outcome import train_to_outcome
+from charlm.comparison.pruning import Place, train_trial
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError
 from charlm.runs.directory import RunDirectory
@@ -65,6 +66,7 @@ class Task:
         num_threads: of this run.
         is_alone: whether its progress may go to the terminal; otherwise it goes to a file in its directory.
         make_reporter: makes the reporter of the run, given its directory and its name; a function of a module.
+        place: where a trial of the tuning reports its validations; None for a run that is compared.
     """
 
     config: Config
@@ -73,6 +75,7 @@ class Task:
     num_threads: int
     is_alone: bool
     make_reporter: MakeReporter = silence
+    place: Place | None = None
 
 
 class Stop(Protocol):
@@ -153,14 +156,26 @@ def serve() -> None:
     torch.set_num_threads(task.num_threads)
     try:
         with explain_shortage():
-            reporter = task.make_reporter(task.directory, task.directory.name)
-            train_to_outcome(task.config, task.directory, task.has_test, reporter)
+            train_task(task)
     except CharlmError as error:
         _tell(str(error))
         sys.exit(error.exit_status)
     except Exception as error:
         _tell(f"{type(error).__name__}: {error}")
         raise
+
+
+def train_task(task: Task) -> None:
+    """Train the run or trial of a task in this process.
+
+    Raises:
+        CharlmError: it failed or was stopped.
+    """
+    reporter = task.make_reporter(task.directory, task.directory.name)
+    if task.place:
+        train_trial(task.config, task.directory, task.place, reporter)
+    else:
+        train_to_outcome(task.config, task.directory, task.has_test, reporter)
 
 
 def _tell(reason: str) -> None:

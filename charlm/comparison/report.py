@@ -6,10 +6,12 @@ from pathlib import Path
 
 from charlm.comparison.arms import UNITS
 from charlm.comparison.experiment import ArmOutcome
-from charlm.comparison.figures import draw_curves, draw_depths
+from charlm.comparison.figures import draw_curves, draw_depths, draw_trials
 from charlm.comparison.plan import Plan
 from charlm.comparison.results import ArmFindings, Difference, Group, Results, summarize
+from charlm.comparison.search import SEARCHED
 from charlm.comparison.table import format_table
+from charlm.comparison.tuning_report import describe_edges, describe_tuning, format_tuning
 from charlm.config.yaml_source import write_yaml
 from charlm.system.files import write_atomically
 
@@ -18,7 +20,7 @@ NOTHING = "–"
 
 
 def write_report(plan: Plan, outcomes: Sequence[ArmOutcome], directory: Path, command: str) -> str:
-    """Write results.json, report.md, curves.png and depth.png, and return the report.
+    """Write results.json, report.md and the figures, and return the report.
 
     Args:
         plan: the planned runs.
@@ -36,6 +38,8 @@ def write_report(plan: Plan, outcomes: Sequence[ArmOutcome], directory: Path, co
     write_atomically(directory / "report.md", report.encode())
     write_atomically(directory / "curves.png", draw_curves(results))
     write_atomically(directory / "depth.png", draw_depths(results))
+    if results.num_trials:
+        write_atomically(directory / "tuning.png", draw_trials(results))
     return report
 
 
@@ -45,6 +49,7 @@ def format_report(results: Results) -> str:
         f"# Depths matched by {results.match}",
         _describe_setting(results),
         *(_format_group(results, group) for group in results.groups),
+        *format_tuning(results),
         "## The arms by part",
         _format_parts(results),
         *_format_failures(results),
@@ -58,19 +63,11 @@ def format_report(results: Results) -> str:
 
 
 def _describe_setting(results: Results) -> str:
-    settings = results.config["train"], results.config["model"]
-    tuning = (
-        f"Learning rate and dropout were tuned for each arm, the best of {results.num_trials} trials by validation "
-        "under a seed that no run has; every arm tried the same."
-        if results.num_trials
-        else f"Nothing was tuned: every arm has learning rate {settings[0]['learning_rate']:g} and dropout "
-        f"{settings[1]['dropout']:g}, which may suit one depth better than another (--tune)."
-    )
     part = {"test": "test part, measured once, at the end,", "val": "validation part"}[results.loss]
     seeds = ", ".join(map(str, results.seeds))
     lines = [
         f"Corpus {results.config['data']['path']}; every run trains on {results.num_chars:,} characters, the same in "
-        f"the same order; seeds {seeds}. {tuning}",
+        f"the same order; seeds {seeds}. {describe_tuning(results)}",
         f"Loss is that of the {part} on the weights with the lowest validation loss, mean and standard deviation (sd) "
         "over seeds. Differences are paired by seed, with 95 % intervals by Student's t.",
     ]
@@ -81,29 +78,17 @@ def _describe_setting(results: Results) -> str:
 
 def _format_group(results: Results, group: Group) -> str:
     unit = UNITS[results.match]
-    titles = ["layers", "width", "parameters", "off budget", "rate", "dropout", f"{results.loss} loss, nats", "sd"]
+    titles = ["layers", "width", "parameters", "off budget", *SEARCHED.values(), f"{results.loss} loss, nats", "sd"]
     titles += ["bits", "perplexity", "val loss", "characters/s", "time, s"]
     table = format_table(titles, [_format_arm(arm) for arm in group.arms])
-    verdicts = "\n".join(_describe_difference(difference) for difference in group.differences)
-    verdicts = verdicts or "No two depths share a finished seed."
-    return "\n\n".join([f"## {group.budget:,} {unit}", table, verdicts, *_describe_edges(group)])
-
-
-def _describe_edges(group: Group) -> list[str]:
-    """Name the arms whose best values are at the edge of the search range."""
-    lines = []
-    for name, edge in (("lowest", min), ("highest", max)):
-        depths = [
-            str(arm.num_layers)
-            for arm in group.arms
-            if len(arm.trials) > 1 and arm.learning_rate == edge(trial.learning_rate for trial in arm.trials)
-        ]
-        if depths:
-            lines.append(
-                f"At depth {', '.join(depths)} the best rate is the {name} that was tried; "
-                "a search about another train.learning_rate might find a better one."
-            )
-    return lines
+    at_edge = {arm.num_layers for arm in group.arms if arm.edge}
+    verdicts = "\n".join(
+        _describe_difference(difference)
+        for difference in group.differences
+        if not {difference.from_layers, difference.to_layers} & at_edge
+    )
+    verdicts = verdicts or "No two depths can be compared: none share a finished seed, or all are at an edge."
+    return "\n\n".join([f"## {group.budget:,} {unit}", table, verdicts, *describe_edges(group)])
 
 
 def _format_arm(arm: ArmFindings) -> list[str]:
@@ -118,8 +103,7 @@ def _format_arm(arm: ArmFindings) -> list[str]:
         f"{arm.hidden_size:,}",
         f"{arm.num_parameters:,}",
         f"{arm.mismatch:+.2%}",
-        show(arm.learning_rate, "g"),
-        show(arm.dropout, "g"),
+        *(show((arm.values or {}).get(key), ".3g") for key in SEARCHED),
         show(arm.mean_loss_nats, ".4f"),
         show(arm.sd_loss_nats, ".4f"),
         show(arm.mean_bits, ".4f"),

@@ -17,19 +17,25 @@ from charlm.comparison.arms import Arm, Match
 from charlm.comparison.experiment import ArmOutcome
 from charlm.comparison.outcome import Finding, Outcome
 from charlm.comparison.plan import Plan
+from charlm.comparison.search import Values, configured_values
 from charlm.comparison.statistics import CONFIDENCE, PairedDifference
-from charlm.comparison.tuning import Candidate
+from charlm.comparison.tuning import TrialState, find_edge, measure_spread
 from charlm.system.version import __version__
 
 Loss = Literal["test", "val"]
 
 
-class Trial(Finding):
-    """One candidate of an arm's tuning."""
+class TrialFindings(Finding):
+    """One trial of an arm's tuning."""
 
-    learning_rate: float = Field(description="train.learning_rate of the trial.")
-    dropout: float = Field(description="model.dropout of the trial.")
-    val_loss_nats: float | None = Field(description="Lowest validation loss; null where the trial did not finish.")
+    number: int = Field(description="Counted from 1, as in the name of its directory.")
+    values: dict[str, float] = Field(description="The tuned values, by configuration key.")
+    state: TrialState = Field(
+        description="complete; pruned: ended early, since its validation losses were above the median of others; "
+        "diverged: a loss or gradient was not finite; unfinished: not ended yet."
+    )
+    is_extension: bool = Field(description="Whether it was made because the best learning rate was at an edge.")
+    val_loss_nats: float | None = Field(description="Lowest validation loss; null before the first validation.")
 
 
 class ArmFindings(Finding):
@@ -41,9 +47,20 @@ class ArmFindings(Finding):
     num_parameters: int = Field(description="Trained parameters of all parts.")
     num_products: int = Field(description="Multiply-adds of the forward pass per character.")
     mismatch: float = Field(description="Relative difference of the arm to the budget; positive if larger.")
-    learning_rate: float | None = Field(description="Learning rate of the runs; null if no trial finished.")
-    dropout: float | None = Field(description="Dropout of the runs; null if no trial finished.")
-    trials: list[Trial] = Field(description="The trials of the tuning; empty without tuning.")
+    values: dict[str, float] | None = Field(
+        description="Values of the runs by configuration key, the tuned ones or those that tuning would search; "
+        "null if no trial is complete."
+    )
+    best_trial: int | None = Field(description="Number of the trial whose values the runs have; null without one.")
+    trials: list[TrialFindings] = Field(description="The trials of the tuning; empty without tuning.")
+    edge: Literal["lowest", "highest"] | None = Field(
+        description="At which edge of the tried learning rates the best trial is; null if it lies inside, and without "
+        "tuning."
+    )
+    best_trials_spread_nats: float | None = Field(
+        description="Validation loss of the third-best complete trial minus that of the best, or of the second-best; "
+        "null for fewer than two complete trials."
+    )
     runs: list[Outcome] = Field(description="The finished runs, one for each seed.")
     failures: dict[str, str] = Field(description="Why a run or trial did not finish, by the name of its directory.")
     mean_loss_nats: float | None = Field(description="Mean over the runs; null where there are none.")
@@ -82,13 +99,13 @@ class Group(Finding):
 class Results(Finding):
     """All that a comparison found."""
 
-    version: Literal[1] = Field(1, description="Version of this layout.")
+    version: Literal[2] = Field(2, description="Version of this layout.")
     command: str = Field(description="The command line.")
     match: Match = Field(description="The quantity that is equal for all depths of a group.")
     loss: Loss = Field(description="The part of the text whose loss is compared, on the best weights by validation.")
     confidence: float = Field(CONFIDENCE, description="Confidence level of the intervals.")
     seeds: list[int] = Field(description="Every arm is trained once under each.")
-    num_trials: int = Field(description="Candidates that each arm was tuned with; 0 for none.")
+    num_trials: int = Field(description="Trials that each arm was tuned with, without extensions; 0 for none.")
     num_chars: int = Field(description="Characters that every run trains on, repetitions counted.")
     baselines_bits: dict[str, float] = Field(description="Bits per character of simple predictors on the val part.")
     groups: list[Group]
@@ -108,6 +125,7 @@ def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Resul
     loss: Loss = "test" if plan.has_test else "val"
     finished = [run for outcome in outcomes for run in outcome.runs.values()]
     settings = plan.config.train
+    configured = None if plan.num_trials else configured_values(plan.config)
     return Results(
         command=command,
         match=plan.arms[0].match,
@@ -117,7 +135,7 @@ def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Resul
         num_chars=settings.max_steps * settings.batch_size * settings.seq_length,
         baselines_bits=finished[0].baselines_bits if finished else {},
         groups=[
-            _summarize_group(budget, list(group), plan.candidates, loss)
+            _summarize_group(budget, list(group), configured, loss)
             for budget, group in groupby(outcomes, lambda outcome: outcome.arm.budget)
         ],
         config=plan.config.model_dump(),
@@ -136,16 +154,16 @@ def describe_versions() -> dict[str, str]:
     }
 
 
-def _summarize_group(budget: int, outcomes: Sequence[ArmOutcome], candidates: Sequence[Candidate], loss: Loss) -> Group:
+def _summarize_group(budget: int, outcomes: Sequence[ArmOutcome], configured: Values | None, loss: Loss) -> Group:
     pairs = [_compare(first, second, loss) for first, second in combinations(outcomes, 2)]
     return Group(
         budget=budget,
-        arms=[_summarize_arm(outcome, candidates, loss) for outcome in outcomes],
+        arms=[_summarize_arm(outcome, configured, loss) for outcome in outcomes],
         differences=[difference for difference in pairs if difference],
     )
 
 
-def _summarize_arm(outcome: ArmOutcome, candidates: Sequence[Candidate], loss: Loss) -> ArmFindings:
+def _summarize_arm(outcome: ArmOutcome, configured: Values | None, loss: Loss) -> ArmFindings:
     arm: Arm = outcome.arm
     losses = list(_losses(outcome, loss).values())
     mean = statistics.fmean(losses) if losses else None
@@ -156,16 +174,11 @@ def _summarize_arm(outcome: ArmOutcome, candidates: Sequence[Candidate], loss: L
         num_parameters=arm.num_parameters,
         num_products=arm.num_macs,
         mismatch=arm.mismatch,
-        learning_rate=outcome.chosen.learning_rate if outcome.chosen else None,
-        dropout=outcome.chosen.dropout if outcome.chosen else None,
-        trials=[
-            Trial(
-                learning_rate=candidate.learning_rate,
-                dropout=candidate.dropout,
-                val_loss_nats=trial.val_loss_nats if trial else None,
-            )
-            for candidate, trial in zip(candidates, outcome.trials, strict=False)  # no trials without tuning
-        ],
+        values=outcome.best.values if outcome.best else configured,
+        best_trial=outcome.best.number if outcome.best else None,
+        trials=[TrialFindings(**vars(trial)) for trial in outcome.trials],
+        edge=find_edge(outcome.trials),
+        best_trials_spread_nats=measure_spread(outcome.trials),
         runs=list(outcome.runs.values()),
         failures=outcome.failures,
         mean_loss_nats=mean,

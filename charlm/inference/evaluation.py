@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from charlm.errors import CharlmError, InputError
+from charlm.errors import DivergedError, InputError
 from charlm.model import CharLM
 
 CHUNK_LENGTH = 1024
@@ -81,7 +81,7 @@ def evaluate(model: CharLM, ids: Text, window: int | None = None) -> Evaluation:
 
     Raises:
         InputError: the text has fewer than 2 characters.
-        CharlmError: the loss is not a number.
+        DivergedError: the loss is not a number.
     """
     if len(ids) < 2:
         raise InputError(f"a text of {len(ids)} characters has nothing to predict; give at least 2.")
@@ -92,7 +92,7 @@ def evaluate(model: CharLM, ids: Text, window: int | None = None) -> Evaluation:
         total = _score(model, ids, [0], num_chars) if window is None else _score_windows(model, ids, window)
     model.train(was_training)
     if not math.isfinite(total):
-        raise CharlmError("the loss of the text is not a number: the model's weights are broken.")
+        raise DivergedError("the loss of the text is not a number: the model's weights are broken.")
     return Evaluation(total / num_chars, num_chars)
 
 

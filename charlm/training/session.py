@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from charlm.config import Config
-from charlm.errors import CharlmError
+from charlm.errors import DivergedError
 from charlm.lstm import LSTMState
 from charlm.lstm.layers import States
 from charlm.model import CharLM
@@ -121,7 +121,7 @@ class Session:
         """Train on the next batch; return False if its gradient is not finite, in which case the weights do not change.
 
         Raises:
-            CharlmError: the gradient was not finite in too many consecutive steps.
+            DivergedError: the gradient was not finite in too many consecutive steps.
         """
         started_at_s = time.monotonic()
         settings = self.config.train
@@ -170,7 +170,7 @@ class Session:
         self.states = self.model.initial_state(self.config.train.batch_size)  # the states may contain NaN
         self.skipped_in_a_row += 1
         if self.skipped_in_a_row == MAX_SKIPPED_STEPS:
-            raise CharlmError(
+            raise DivergedError(
                 f"the gradient was not finite in {MAX_SKIPPED_STEPS} steps in a row, up to step {self.step}; earlier "
                 "saves are intact. Lower train.learning_rate or train.grad_clip (above 0), or raise "
                 "train.warmup_steps, and train in another directory."

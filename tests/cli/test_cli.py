@@ -369,11 +369,12 @@ def test_compare_layers(charlm: CharlmCommand, config_file: Path) -> None:
     assert outcome.status == 0
     assert "| layers | width |" in outcome.out
     assert "off budget" in outcome.err
-    assert "2 runs, expected to take" in outcome.err
+    assert "2 trials and runs, 0 of them finished; about " in outcome.err
+    assert "[2/2] " in outcome.err
     assert {"results.json", "report.md", "curves.png", "depth.png"} <= {path.name for path in Path("c").iterdir()}
     again = charlm("compare-layers", config_file, *options, "--report-only")
     assert again.out.replace(" --report-only", "") == outcome.out
-    assert "expected to take" not in again.err
+    assert "finished" not in again.err
 
 
 def test_report_of_nothing(charlm: CharlmCommand, config_file: Path) -> None:

@@ -1,7 +1,7 @@
 """A comparison from plan to results: the trained runs, the runs that are not repeated, and the reported failures."""
 
 import json
-import shutil
+import math
 import statistics
 from pathlib import Path
 
@@ -11,18 +11,20 @@ from recording import results_without_times
 
 import charlm
 from charlm.comparison.experiment import read_comparison, run_comparison
-from charlm.comparison.outcome import FILE_NAME, read_outcome, train_to_outcome
+from charlm.comparison.outcome import FILE_NAME, read_outcome
 from charlm.comparison.plan import Plan, plan_comparison
-from charlm.comparison.process import Stop, Task
+from charlm.comparison.process import Stop, Task, train_task
 from charlm.comparison.report import format_report, write_report
 from charlm.comparison.results import Results, summarize
+from charlm.comparison.search import configured_values
 from charlm.comparison.statistics import PairedDifference
 from charlm.comparison.stored_plan import store_plan
-from charlm.config import Config
+from charlm.comparison.tuning import MAX_EXTENSIONS, Trial
+from charlm.comparison.work import Progress
+from charlm.config import Config, load_config
 from charlm.inference.trained import load
 from charlm.runs.checkpoint import load_checkpoint
 from charlm.text.corpus import load_corpus
-from charlm.training.reporter import Reporter
 from charlm.training.session import Session
 
 
@@ -31,7 +33,7 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in threads of this process, which saves the start of a process for each run."""
 
     def train(task: Task, _stop: Stop) -> None:
-        train_to_outcome(task.config, task.directory, task.has_test, Reporter())
+        train_task(task)
 
     monkeypatch.setattr("charlm.comparison.workers.train_in_process", train)
 
@@ -51,17 +53,18 @@ def plan(config: Config, seeds: list[int], num_trials: int = 0) -> Plan:
 
 
 def compare(planned: Plan, directory: Path, num_jobs: int = 2) -> tuple[Results, list[str]]:
-    """Run a comparison and return its results and what was announced."""
-    said: list[str] = []
+    """Run a comparison and return its results, and the name of each trial or run that ended."""
+    said: list[Progress] = []
     failures = run_comparison(planned, directory, num_jobs, said.append)
-    return summarize(planned, read_comparison(planned, directory, failures), "charlm compare-layers"), said
+    ended = [each.ending.name for each in said if each.ending]
+    return summarize(planned, read_comparison(planned, directory, failures), "charlm compare-layers"), ended
 
 
 def test_runs_share_all_but_depth_width_and_seed(quick: Config) -> None:
     """Two runs of a comparison differ in nothing but their arm and their seed."""
     planned = plan(quick, [1, 2])
-    first = planned.runs(planned.arms[0], planned.candidates[0])[0].config.model_dump()
-    second = planned.runs(planned.arms[1], planned.candidates[0])[1].config.model_dump()
+    first = planned.runs(planned.arms[0])[0].config.model_dump()
+    second = planned.runs(planned.arms[1])[1].config.model_dump()
     differing = {f"{part}.{key}" for part in first for key in first[part] if first[part][key] != second[part][key]}
     assert differing == {"model.num_layers", "model.hidden_size", "train.seed"}
 
@@ -70,7 +73,7 @@ def test_arms_read_the_same_characters(quick: Config) -> None:
     """Arms of one seed, and of others, see the same characters in the same order."""
     planned = plan(quick, [1, 2])
     corpus = load_corpus(quick.data.path, quick.data.level)
-    configs = [run.config for arm in planned.arms for run in planned.runs(arm, planned.candidates[0])]
+    configs = [run.config for arm in planned.arms for run in planned.runs(arm)]
     streams = [Session(config, corpus).streams for config in configs]
     for step in range(2 * streams[0].steps_per_pass):
         batches = [each.batch(step) for each in streams]
@@ -136,67 +139,77 @@ def test_one_seed_concludes_nothing(quick: Config, tmp_path: Path) -> None:
 
 
 def test_tuning_takes_the_best_trial(quick: Config, tmp_path: Path) -> None:
-    """Every run of an arm trains with the candidate whose trial had the lowest validation loss."""
-    planned = plan(quick.replace("train", learning_rate=1e-4), [1, 2], num_trials=3)
-    results, said = compare(planned, tmp_path)
-    assert len(said) == 2 * (3 + 2)
+    """Every run of an arm trains with the values of the trial with the lowest validation loss."""
+    planned = plan(quick.replace("train", learning_rate=1e-3), [1], num_trials=2)
+    results, ended = compare(planned, tmp_path)
     for arm in results.groups[0].arms:
-        assert [(trial.learning_rate, trial.dropout) for trial in arm.trials] == [
-            (candidate.learning_rate, candidate.dropout) for candidate in planned.candidates
+        best = min(arm.trials, key=lambda trial: trial.val_loss_nats or math.inf)
+        assert (arm.best_trial, arm.values) == (best.number, best.values)
+        assert best.number > 2  # the rate is far too low, so that the search was extended
+        size = f"{arm.num_layers}x{arm.hidden_size}"
+        [run] = arm.runs
+        assert run.directory == f"{size}-seed-1-trial-{best.number:02}"
+        trained = load_checkpoint(tmp_path / run.directory / "best.pt").config
+        assert configured_values(trained) == best.values
+        trials = [
+            load_config(tmp_path / "tuning" / f"{size}-trial-{trial.number:02}" / "config.yaml") for trial in arm.trials
         ]
-        best = min(arm.trials, key=lambda trial: trial.val_loss_nats)
-        assert (arm.learning_rate, arm.dropout) == (best.learning_rate, best.dropout)
-        for run in arm.runs:
-            trained = load_checkpoint(tmp_path / run.directory / "best.pt").config
-            assert (trained.train.learning_rate, trained.model.dropout) == (best.learning_rate, best.dropout)
-    assert results.groups[0].arms[0].learning_rate != 1e-4
-    assert "At depth 1, 2 the best rate is the highest that was tried" in format_report(results)
+        assert [configured_values(config) for config in trials] == [trial.values for trial in arm.trials]
+        assert {config.train.seed for config in trials} == {0}
+        assert all(f"{size}-trial-{trial.number:02}" in ended for trial in arm.trials)
+    report = write_report(planned, read_comparison(planned, tmp_path, {}), tmp_path, "charlm compare-layers")
+    assert (tmp_path / "tuning.png").read_bytes().startswith(b"\x89PNG")
+    assert "extension |" in report
 
 
 def test_names_of_runs_and_trials(quick: Config) -> None:
     """A run is named by depth, width and seed, and with tuning by its trial; trials have their own directory."""
-    untuned, tuned = plan(quick, [1, 2]), plan(quick, [1], num_trials=2)
-    arm = untuned.arms[1]
+    planned = plan(quick, [1, 2])
+    arm = planned.arms[1]
     size = f"2x{arm.hidden_size}"
-    assert untuned.trials(arm) == []
-    assert [run.name for run in untuned.runs(arm, untuned.candidates[0])] == [f"{size}-seed-1", f"{size}-seed-2"]
-    assert [run.name for run in tuned.trials(arm)] == [f"tuning/{size}-trial-01", f"tuning/{size}-trial-02"]
-    assert [run.name for run in tuned.runs(arm, tuned.candidates[1])] == [f"{size}-seed-1-trial-02"]
+    trial = Trial(3, {"model.dropout": 0.25}, "complete", 1.0)
+    assert [run.name for run in planned.runs(arm)] == [f"{size}-seed-1", f"{size}-seed-2"]
+    assert [run.name for run in planned.runs(arm, trial)] == [f"{size}-seed-1-trial-03", f"{size}-seed-2-trial-03"]
+    assert planned.trial_run(arm, trial).name == f"tuning/{size}-trial-03"
+    configs = [run.config for run in [*planned.runs(arm, trial), planned.trial_run(arm, trial)]]
+    assert [(config.model.dropout, config.train.seed) for config in configs] == [(0.25, 1), (0.25, 2), (0.25, 0)]
 
 
 def test_within_a_plan_a_name_is_one_configuration(quick: Config) -> None:
     """Of all trials and runs of two budgets, those with one name have one configuration, and the reverse."""
     planned = plan_comparison(quick, [1, 2], [1, 2], "width", [9, 10], 3)
-    runs = [run for arm in planned.arms for run in planned.trials(arm)]
-    runs += [run for arm in planned.arms for each in planned.candidates for run in planned.runs(arm, each)]
-    assert len(runs) == 4 * (3 + 3 * 2)
+    trials = [Trial(number, {"model.dropout": number / 10}, "complete", 1.0) for number in range(1, 4 + MAX_EXTENSIONS)]
+    runs = [planned.trial_run(arm, trial) for arm in planned.arms for trial in trials]
+    runs += [run for arm in planned.arms for trial in trials for run in planned.runs(arm, trial)]
     assert len({run.name for run in runs}) == len({run.config.to_yaml() for run in runs}) == len(runs)
     assert planned.run_names == [run.name for run in runs]
 
 
 def test_arms_of_one_size_are_trained_once(quick: Config, tmp_path: Path) -> None:
-    """Two budgets that lead to one width share their runs."""
+    """Two budgets that lead to one width share their trials and runs."""
     planned = plan_comparison(quick, [1], [1], "parameters", [4000, 4001], 1)
-    results, said = compare(planned, tmp_path)
-    assert len(said) == 2  # one trial and one run
-    assert results.groups[0].arms[0].runs == results.groups[1].arms[0].runs != []
+    results, ended = compare(planned, tmp_path)
+    first, second = (group.arms[0] for group in results.groups)
+    assert len(ended) == len(set(ended)) == len(first.trials) + 1
+    assert first.runs == second.runs != []
+    assert first.trials == second.trials
 
 
 def test_trial_that_finishes_late_may_change_the_choice(quick: Config, tmp_path: Path) -> None:
-    """If the second call finds a better trial, the arm's runs are trained with its values."""
-    planned = plan_comparison(quick, [1], [1], "parameters", [4000], 2)
-    results, _ = compare(planned, tmp_path)
-    chosen = results.groups[0].arms[0].learning_rate
-    rates = [candidate.learning_rate for candidate in planned.candidates]
-    late = tmp_path / planned.trials(planned.arms[0])[rates.index(chosen)].name
-    shutil.rmtree(late)
-    (late / "config.yaml").mkdir(parents=True)  # the trial cannot be trained
+    """A trial that fails is tried again by the next call; if it is the best, the runs are trained with its values."""
+    planned = plan_comparison(quick, [1], [1], "parameters", [4000], 3)
+    late = tmp_path / planned.name_trial(planned.arms[0], 3)  # with the highest learning rate of the three
+    store_plan(planned, tmp_path)
+    (late / "metrics.jsonl").mkdir(parents=True)  # the trial cannot be trained
     former, _ = compare(planned, tmp_path)
-    assert former.groups[0].arms[0].learning_rate != chosen
-    (late / "config.yaml").rmdir()
-    again, said = compare(planned, tmp_path)
-    assert again.groups[0].arms[0].runs == results.groups[0].arms[0].runs
-    assert len(said) == 1  # the trial
+    assert former.groups[0].arms[0].best_trial == 1
+    assert "cannot resume" in former.groups[0].arms[0].failures[planned.name_trial(planned.arms[0], 3)]
+    (late / "metrics.jsonl").rmdir()
+    again, ended = compare(planned, tmp_path)
+    assert again.groups[0].arms[0].failures == {}
+    assert again.groups[0].arms[0].best_trial >= 3
+    assert ended[0] == late.name
+    assert "-trial-01" not in "".join(ended)
 
 
 def test_goes_on_where_it_stood(quick: Config, tmp_path: Path) -> None:
@@ -224,9 +237,9 @@ def test_damaged_outcome_is_made_again(quick: Config, tmp_path: Path, content: b
 
 
 def test_side_by_side_changes_nothing(quick: Config, tmp_path: Path) -> None:
-    """One run at a time or three at once: the same results, but for times."""
-    alone, _ = compare(plan(quick, [1, 2]), tmp_path / "alone", num_jobs=1)
-    together, _ = compare(plan(quick, [1, 2]), tmp_path / "together", num_jobs=3)
+    """One run at a time, or as many as there are arms: the same trials and results, but for times."""
+    alone, _ = compare(plan(quick, [1], 2), tmp_path / "alone", num_jobs=1)
+    together, _ = compare(plan(quick, [1], 2), tmp_path / "together", num_jobs=2)
     assert results_without_times(alone) == results_without_times(together)
 
 
@@ -234,9 +247,9 @@ def test_shards_together_are_the_whole(quick: Config, tmp_path: Path) -> None:
     """Each share trains its own arms, and all of them together make the results of the whole."""
     whole, _ = compare(plan(quick, [1], 2), tmp_path / "whole")
     for index in (1, 2):
-        said: list[str] = []
+        said: list[Progress] = []
         run_comparison(plan(quick, [1], 2), tmp_path / "shards", 1, said.append, share=(index, 2))
-        assert len(said) == 3
+        assert said[-1].num_finished == said[-1].num_tasks >= 3
     merged, said = compare(plan(quick, [1], 2), tmp_path / "shards")
     assert said == []
     assert results_without_times(merged) == results_without_times(whole)
@@ -245,7 +258,7 @@ def test_shards_together_are_the_whole(quick: Config, tmp_path: Path) -> None:
 def test_failed_run_is_reported_and_the_rest_goes_on(quick: Config, tmp_path: Path) -> None:
     """A run that cannot be trained is named with its reason; the other runs finish and are compared."""
     planned = plan(quick, [1, 2])
-    blocked = planned.runs(planned.arms[1], planned.candidates[0])[0]
+    blocked = planned.runs(planned.arms[1])[0]
     store_plan(planned, tmp_path)
     (tmp_path / blocked.name / "config.yaml").mkdir(parents=True)  # no file can be written in its place
     results, said = compare(planned, tmp_path)
@@ -253,9 +266,9 @@ def test_failed_run_is_reported_and_the_rest_goes_on(quick: Config, tmp_path: Pa
     assert (len(first.runs), len(second.runs)) == (2, 1)
     assert results.groups[0].differences[0].seeds == [2]
     assert blocked.name in second.failures
-    assert "config.yaml: cannot be written" in second.failures[blocked.name]
+    assert "cannot resume" in second.failures[blocked.name]
     assert f"- {blocked.name}: " in format_report(results)
-    assert sum("failed" in line for line in said) == 1
+    assert len(said) == 4
 
 
 def test_report_of_what_is_there(quick: Config, tmp_path: Path) -> None:
@@ -265,4 +278,4 @@ def test_report_of_what_is_there(quick: Config, tmp_path: Path) -> None:
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["groups"][0]["differences"] == []
     assert set(results["groups"][0]["arms"][0]["failures"].values()) == {"not finished"}
-    assert "No two depths share a finished seed" in (tmp_path / "report.md").read_text()
+    assert "No two depths can be compared: none share a finished seed" in (tmp_path / "report.md").read_text()

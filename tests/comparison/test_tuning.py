@@ -1,52 +1,75 @@
-"""The tuning: reproducible and stratified candidates."""
+"""The rules of tuning: which trial is the best, whether it lies inside, and what an extension tries."""
 
 import pytest
 
-from charlm.comparison.tuning import LEARNING_RATE_SPREAD, MAX_DROPOUT, Candidate, draw_candidates, tuning_seed
-from charlm.config import Config
+from charlm.comparison.search import RATE
+from charlm.comparison.tuning import (
+    MAX_EXTENSIONS,
+    Trial,
+    TrialState,
+    find_best,
+    find_edge,
+    measure_spread,
+    plan_extension,
+    tuning_seed,
+)
 
 
-def test_first_candidate_is_the_configured_one(config: Config) -> None:
-    """The configured values are always the first candidate."""
-    configured = Candidate(config.train.learning_rate, config.model.dropout)
-    assert draw_candidates(config, 1) == [configured]
-    assert draw_candidates(config, 5)[0] == configured
+def trial(rate: float, loss: float | None, state: TrialState = "complete", is_extension: bool = False) -> Trial:
+    """Return a trial with a learning rate and a loss."""
+    return Trial(1, {RATE: rate, "model.dropout": 0.1}, state, loss, is_extension)
 
 
-def test_candidates_are_reproducible(config: Config) -> None:
-    """The same configuration gives the same candidates, and another seed gives others."""
-    assert draw_candidates(config, 5) == draw_candidates(config, 5)
-    assert draw_candidates(config, 5) != draw_candidates(config.replace("train", seed=2), 5)
+def test_best_trial_is_complete() -> None:
+    """The best trial is the complete one with the lowest loss, the first of equal ones; pruned losses do not count."""
+    trials = [trial(1, 2.0), trial(2, 1.5), trial(3, 1.5), trial(4, 1.0, "pruned"), trial(5, None, "diverged")]
+    assert find_best(trials) is trials[1]
+    assert find_best(trials[3:]) is None
 
 
-@pytest.mark.parametrize("num_trials", [2, 5, 9])
-def test_candidates_are_stratified(config: Config, num_trials: int) -> None:
-    """Each of the equal parts of the range contains one learning rate, and half of the dropouts are 0."""
-    drawn = draw_candidates(config, num_trials)[1:]
-    low, width = config.train.learning_rate / LEARNING_RATE_SPREAD, LEARNING_RATE_SPREAD**2
-    edges = [low * width ** (part / len(drawn)) for part in range(len(drawn) + 1)]
-    for rate, low, high in zip(sorted(each.learning_rate for each in drawn), edges, edges[1:], strict=False):
-        assert low * 0.95 <= rate <= high * 1.05  # they are rounded to two digits
-    dropouts = sorted(each.dropout for each in drawn)
-    assert dropouts[: len(drawn) // 2] == [0.0] * (len(drawn) // 2)
-    assert dropouts[-1] <= MAX_DROPOUT
+@pytest.mark.parametrize(
+    ("trials", "edge"),
+    [
+        ([trial(1, 2.0), trial(2, 1.0), trial(3, 2.0)], None),
+        ([trial(1, 2.0), trial(2, 1.0)], "highest"),
+        ([trial(1, 1.0), trial(2, 2.0)], "lowest"),
+        ([trial(1, 2.0), trial(2, 1.0), trial(2.5, 2.0)], "highest"),  # by less than a factor of 1.26
+        ([trial(1.7, 2.0), trial(2, 1.0), trial(3, 2.0)], "lowest"),
+        ([trial(1, 2.0), trial(2, 1.0), trial(3, 2.0, "pruned")], "highest"),
+        ([trial(1, 2.0), trial(2, 1.0), trial(3, 2.0, "unfinished")], "highest"),
+        ([trial(1, 2.0), trial(2, 1.0), trial(3, None, "diverged")], None),
+        ([trial(3, None, "diverged")], None),
+        ([], None),
+    ],
+)
+def test_edge(trials: list[Trial], edge: str | None) -> None:
+    """The best trial lies inside if complete or diverged trials are clearly beyond it on both sides."""
+    assert find_edge(trials) == edge
 
 
-def test_rates_and_dropouts_are_independent(config: Config) -> None:
-    """Over several seeds, the order of the rates and the position of the highest dropout vary."""
-    draws = [draw_candidates(config.replace("train", seed=seed), 5)[1:] for seed in range(8)]
-    orders = {tuple(sorted(range(4), key=[each.learning_rate for each in drawn].__getitem__)) for drawn in draws}
-    highest_dropouts = {max(range(4), key=[each.dropout for each in drawn].__getitem__) for drawn in draws}
-    assert len(orders) > 3
-    assert len(highest_dropouts) > 1
+@pytest.mark.parametrize(
+    ("losses", "rate"), [([2.0, 1.0], 2 * 10**0.5), ([1.0, 2.0], 10**-0.5), ([2.0, 1.0, 2.0], None)]
+)
+def test_extension(losses: list[float], rate: float | None) -> None:
+    """An extension has the values of the best trial with a learning rate half a decade further outside."""
+    values = plan_extension([trial(number, loss) for number, loss in enumerate(losses, start=1)])
+    assert values == (None if rate is None else {RATE: pytest.approx(rate), "model.dropout": 0.1})
 
 
-def test_candidate_changes_two_values(config: Config) -> None:
-    """A candidate changes the learning rate and the dropout, and nothing else."""
-    tried = Candidate(0.011, 0.21).apply(config)
-    assert (tried.train.learning_rate, tried.model.dropout) == (0.011, 0.21)
-    restored = tried.replace("train", learning_rate=config.train.learning_rate)
-    assert restored.replace("model", dropout=config.model.dropout) == config
+@pytest.mark.parametrize(("count", "is_planned"), [(MAX_EXTENSIONS - 1, True), (MAX_EXTENSIONS, False)])
+def test_extensions_have_a_limit(count: int, is_planned: bool) -> None:
+    """After the last extension there is no other, though the best trial is at an edge."""
+    trials = [trial(10**number, 5.0 - number, is_extension=number > 0) for number in range(count + 1)]
+    assert find_edge(trials) == "highest"
+    assert (plan_extension(trials) is not None) == is_planned
+
+
+@pytest.mark.parametrize(
+    ("losses", "spread"), [([3.0, 1.0, 1.5, 1.25], 0.5), ([1.0, 1.25], 0.25), ([1.0], None), ([], None)]
+)
+def test_spread_of_the_best_trials(losses: list[float], spread: float | None) -> None:
+    """The spread is the difference of the third-best loss and the best, without pruned trials."""
+    assert measure_spread([*(trial(1, loss) for loss in losses), trial(1, 0.5, "pruned")]) == spread
 
 
 @pytest.mark.parametrize(("seeds", "expected"), [([1, 2, 3], 0), ([0, 1, 3], 2), ([5], 0), ([0], 1)])
