@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import sys
+import warnings
 
 import click
 
@@ -11,7 +12,7 @@ from charlm.cli.compare_layers import compare_layers
 from charlm.cli.completion import VARIABLE, complete
 from charlm.cli.evaluate import evaluate
 from charlm.cli.fetch import fetch
-from charlm.cli.options import examples, name_option
+from charlm.cli.options import examples, name_option, warn
 from charlm.cli.sample import sample
 from charlm.cli.train import train
 from charlm.errors import ArgumentError, CharlmError
@@ -45,6 +46,7 @@ def main() -> None:
     """
     open_standard_streams()
     suppress_thread_os_errors()
+    warnings.showwarning = lambda message, *_, **__: warn(str(message))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?

@@ -8,7 +8,8 @@ from charlm.comparison.search import apply_values
 from charlm.comparison.tuning import MAX_EXTENSIONS, Trial, tuning_seed
 from charlm.config import Config
 from charlm.errors import ConfigError, InputError
-from charlm.text.corpus import Progress, load_corpus
+from charlm.text.corpus import load_corpus
+from charlm.text.drafts import Progress
 from charlm.training.checks import check_prompt
 from charlm.training.estimates import refuse_shortage
 from charlm.training.session import Session

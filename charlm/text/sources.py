@@ -1,24 +1,33 @@
 """Sources of a corpus: a file, a directory, a glob, gzip, or a text that comes with Python."""
 
+import errno
 import glob
 import gzip
 import io
+import os
+import stat
 import sysconfig
 import tokenize
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from charlm.errors import InputError
 from charlm.system.reading import open_regular
 from charlm.text.public import CORPORA
 
-CHUNK_BYTES = 1 << 22
-"""Bytes of a corpus that are read at a time: enough to be fast, with little memory."""
+CHUNK_BYTES = 1 << 18
+"""Bytes of a corpus that are read at a time: so few that they stay in a processor's cache while they are encoded."""
+
+
+MAX_EXPANSION = 200
+"""How many times its size a gzip file may have in content; texts reach 3 to 20, and a file of one byte only 1,000."""
+
+FREE_EXPANSION_BYTES = 1 << 26
+"""Content that any gzip file may have."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +36,22 @@ class Source:
 
     Attributes:
         name: how errors refer to it.
-        open: opens it for reading bytes; a ``.gz`` file is decompressed.
+        read: yields its bytes, ``CHUNK_BYTES`` at a time; a ``.gz`` file is decompressed.
+        num_bytes: their number when the source was found; None if that is not known.
     """
 
     name: str
-    open: Callable[[], AbstractContextManager[BinaryIO]]
+    read: Callable[[], Iterator[bytes]]
+    num_bytes: int | None = None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes in order, ``CHUNK_BYTES`` at a time.
 
         Raises:
-            InputError: the file cannot be read, or its gzip is broken.
+            InputError: the file cannot be read, changes while it is read, or its gzip is broken.
         """
         try:
-            with self.open() as stream:
-                while chunk := stream.read(CHUNK_BYTES):
-                    yield chunk
+            yield from self.read()
         except (OSError, EOFError, ValueError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"{self.name}: cannot be read: {reason}.") from None
@@ -62,27 +71,105 @@ def find_sources(path: str) -> list[Source]:
     try:
         root = Path(path).expanduser()
         if root.is_dir():
-            files = [file for file in root.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(root))]
+            files = list(filter(_is_regular, _walk(root)))
         elif root.exists():
             files = [root]
         else:
-            names = glob.glob(str(root), recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
-            files = [Path(name) for name in names if Path(name).is_file()]
+            files = list(filter(_is_regular, _expand(root)))
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the user in ~NAME does not exist
         raise InputError(f"{path}: cannot be read as a corpus: {error}.") from None
     if not files:
         raise InputError(_nothing_found(path, root))
-    return [Source(str(file), partial(_open_file, file)) for file in sorted(files)]
+    return [_file_source(file) for file in sorted(files)]
 
 
-@contextmanager
-def _open_file(file: Path) -> Iterator[BinaryIO]:
+def _file_source(file: Path) -> Source:
+    if file.suffix == ".gz":
+        return Source(str(file), partial(_read_gzip, file))
+    return Source(str(file), partial(_read_file, file), file.stat().st_size)
+
+
+def _read_file(file: Path) -> Iterator[bytes]:
     with open_regular(file) as stream:
-        yield cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if file.suffix == ".gz" else stream
+        _refuse_hole(file, stream)
+        yield from _read_unchanged(file, stream, stream)
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _read_gzip(file: Path) -> Iterator[bytes]:
+    with open_regular(file) as stream, gzip.GzipFile(fileobj=stream) as content:
+        left = max(FREE_EXPANSION_BYTES, MAX_EXPANSION * os.fstat(stream.fileno()).st_size)
+        for chunk in _read_unchanged(file, stream, content):
+            left -= len(chunk)
+            if left < 0:
+                raise InputError(
+                    f"{file}: its content is more than {MAX_EXPANSION} times as large as the file. "
+                    "If it is a text that you want to train on, decompress it and give the result."
+                )
+            yield chunk
+
+
+def _read_unchanged(file: Path, stream: BinaryIO, content: "BinaryIO | gzip.GzipFile") -> Iterator[bytes]:
+    """Yield what ``content`` reads from a file that is open as ``stream``, as long as the file does not change."""
+    before = os.fstat(stream.fileno())
+    while True:
+        try:
+            chunk = content.read(CHUNK_BYTES)
+        finally:  # also if the gzip seems to be damaged
+            now = os.fstat(stream.fileno())
+            if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+                raise InputError(f"{file}: changes while it is read. Wait until it is complete, or give a copy of it.")
+        if not chunk:
+            return
+        yield chunk
+
+
+def _refuse_hole(file: Path, stream: BinaryIO) -> None:
+    """Raise an error if a file is one hole, whatever its size: a sparse file that was never written."""
+    if not hasattr(os, "SEEK_DATA"):
+        return
+    try:
+        os.lseek(stream.fileno(), 0, os.SEEK_DATA)
+    except OSError as error:
+        num_bytes = os.fstat(stream.fileno()).st_size
+        if error.errno == errno.ENXIO and num_bytes:
+            raise InputError(f"{file}: a sparse file without data: all its {num_bytes:,} bytes are NUL.") from None
+    os.lseek(stream.fileno(), 0, os.SEEK_SET)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Yield every file below a directory, without hidden files and directories.
+
+    Raises:
+        OSError: a directory cannot be read.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for directory, subdirectories, names in os.walk(root, onerror=fail):
+        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
+        yield from (Path(directory) / name for name in names if not name.startswith("."))
+
+
+def _expand(pattern: Path) -> Iterator[Path]:
+    """Yield the paths that match a glob.
+
+    Raises:
+        OSError: a directory that may hold such paths cannot be read.
+    """
+    for part in (pattern, *pattern.parents):
+        if glob.has_magic(part.name):
+            for directory in filter(Path.is_dir, _glob(part.parent)):
+                os.scandir(directory).close()  # glob leaves out what it cannot read
+    yield from _glob(pattern)
+
+
+def _glob(pattern: Path) -> Iterator[Path]:
+    return map(Path, glob.glob(str(pattern), recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
+
+
+def _is_regular(file: Path) -> bool:
+    return stat.S_ISREG(file.stat().st_mode)  # unlike Path.is_file, it raises an error for a link to nothing
 
 
 def _nothing_found(path: str, root: Path) -> str:
@@ -99,9 +186,9 @@ def _nothing_found(path: str, root: Path) -> str:
 
 def _builtin_sources(path: str) -> list[Source]:
     if path == "builtin:python-docs":
-        return [Source(path, lambda: io.BytesIO(_python_docs().encode()))]
+        return [Source(path, lambda: _cut(_python_docs().encode()))]
     if path == "builtin:python-source":
-        return [Source(str(file), _source_opener(file)) for file in _standard_library()]
+        return [Source(str(file), partial(_read_module, file)) for file in _standard_library()]
     raise InputError(f"{path}: unknown corpus. Known: builtin:python-docs and builtin:python-source.")
 
 
@@ -118,9 +205,11 @@ def _standard_library() -> list[Path]:
     return sorted(file for file in root.rglob("*.py") if not skipped.intersection(file.relative_to(root).parts))
 
 
-def _source_opener(file: Path) -> Callable[[], BinaryIO]:
-    def open_as_utf8() -> BinaryIO:
-        with tokenize.open(file) as stream:  # a module may declare another encoding
-            return io.BytesIO(stream.read().encode())
+def _read_module(file: Path) -> Iterator[bytes]:
+    with tokenize.open(file) as stream:  # a module may declare another encoding
+        yield from _cut(stream.read().encode())
 
-    return open_as_utf8
+
+def _cut(content: bytes) -> Iterator[bytes]:
+    stream = io.BytesIO(content)
+    return iter(lambda: stream.read(CHUNK_BYTES), b"")

@@ -46,3 +46,22 @@ def test_stdout_without_room(command: list[str]) -> None:
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_damaged_cache(config: Config, tmp_path: Path) -> None:
+    """A damaged corpus in the cache is encoded again, with one line on stderr, and the command goes on."""
+    (tmp_path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    command = [sys.executable, "-m", "charlm", "train", str(tmp_path / "config.yaml"), "--dry-run"]
+    environment = os.environ | {"CHARLM_CACHE_DIR": str(tmp_path / "cache")}
+
+    def run() -> str:
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+
+    assert run() == ""
+    [ids] = (tmp_path / "cache").glob("corpora/*/ids.bin")
+    ids.write_bytes(ids.read_bytes()[::-1])
+    said = run()
+    assert said.startswith(f"warning: {ids.parent}: the encoding of {config.data.path} in the cache is damaged (")
+    assert said.endswith("); the text is encoded again.\n")
+    assert said.count("\n") == 1
+    assert run() == ""

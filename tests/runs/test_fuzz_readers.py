@@ -154,7 +154,9 @@ def test_any_yaml(text: str, tmp_path: Path) -> None:
     fuzz_readers.try_case(fuzz_readers.read_config, text.encode("utf-8", "surrogatepass"), tmp_path)
 
 
-def test_configuration_without_end() -> None:
-    """A configuration that never ends is refused after a bounded part of it."""
+def test_large_configuration(tmp_path: Path) -> None:
+    """A configuration that is too large is refused after a bounded part of it."""
+    with (tmp_path / "config.yaml").open("wb") as stream:
+        stream.truncate(1 << 40)
     with pytest.raises(InputError, match="too large for a configuration"):
-        load_config(Path("/dev/zero"))
+        load_config(tmp_path / "config.yaml")

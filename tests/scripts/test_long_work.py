@@ -1,7 +1,6 @@
 """A short run of scripts/soak.py, and the cache of encoded corpora under faults."""
 
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -64,20 +63,6 @@ def test_unwritable_cache(config: Config, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("CHARLM_CACHE_DIR", str(tmp_path / "file"))
     with pytest.raises(CharlmError, match="CHARLM_CACHE_DIR"):
         load_corpus(config.data.path, "char")
-
-
-@pytest.mark.parametrize("name", ["ids.bin", "meta.json"])
-@pytest.mark.parametrize("content", [None, b"", b"{}", b"[]", b'{"vocabulary": 1}'])
-def test_damaged_cache_is_encoded_again(cache: Path, config: Config, name: str, content: bytes | None) -> None:
-    """A damaged corpus in the cache is encoded again without an error."""
-    ids = load_corpus(config.data.path, "char").ids.clone()
-    [folder] = cache.iterdir()
-    (folder / name).unlink()
-    if content is not None:
-        (folder / name).write_bytes(content)
-    assert torch.equal(load_corpus(config.data.path, "char").ids, ids)
-    assert list(cache.iterdir()) == [folder]
-    assert json.loads((folder / "meta.json").read_text())["num_symbols"] == len(ids)
 
 
 def test_two_processes_share_one_cache(cache: Path, tmp_path: Path) -> None:

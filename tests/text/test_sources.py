@@ -1,9 +1,12 @@
 """Sources of a corpus: files, directories, globs, gzip files and built-in texts."""
 
+import errno
 import gzip
+import io
 import os
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +118,100 @@ def test_a_pipe_is_refused(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match=rf"{name}: a pipe, not a regular file"):
         read(tmp_path / name)
+
+
+def test_a_gzip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A .gz file is refused as soon as its content is much larger than any text compresses."""
+    monkeypatch.setattr(sources, "FREE_EXPANSION_BYTES", 1 << 20)
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 1 << 16)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"a" * 10_000_000))
+    (source,) = find_sources(str(tmp_path / "a.gz"))
+    given = 0
+    with pytest.raises(InputError, match=r"a\.gz: its content is more than 200 times as large as the file\. If it is "):
+        for chunk in source.chunks():
+            given += len(chunk)
+    assert given < 200 * (tmp_path / "a.gz").stat().st_size
+
+
+def test_a_hole_is_refused(tmp_path: Path) -> None:
+    """A sparse file without data is refused before it is read, whatever its size; one with some data is read."""
+    with (tmp_path / "a").open("wb") as stream:
+        stream.truncate(20 << 30)
+    with pytest.raises(InputError, match=r"a: a sparse file without data: all its 21,474,836,480 bytes are NUL\.$"):
+        read(tmp_path / "a")
+    with (tmp_path / "b").open("wb") as stream:
+        stream.write(b"text")
+        stream.truncate(1 << 16)
+    assert read(tmp_path / "b") == [b"text".ljust(1 << 16, b"\0")]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.gz"])
+@pytest.mark.parametrize("num_chunks", [1, 3], ids=["early", "at its end"])
+@pytest.mark.parametrize("change", ["append", "truncate", "rewrite", "empty"])
+def test_a_changing_file_is_refused(
+    name: str, num_chunks: int, change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that grows, shrinks or is written to while it is read is refused, before any of the new bytes is given."""
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 4)
+    monkeypatch.setattr(io, "DEFAULT_BUFFER_SIZE", 16)
+    file = tmp_path / name
+    file.write_bytes(gzip.compress(b"0123456789") if name == "a.gz" else b"0123456789")
+    os.utime(file, ns=(0, 0))
+    (source,) = find_sources(str(file))
+    chunks = source.chunks()
+    assert [next(chunks) for _ in range(num_chunks)] == [b"0123", b"4567", b"89"][:num_chunks]
+    with file.open("r+b") as stream:
+        if change in ("append", "rewrite"):
+            stream.seek(0, os.SEEK_END if change == "append" else os.SEEK_SET)
+            stream.write(b"more")
+        else:
+            stream.truncate(0 if change == "empty" else 9)
+    with pytest.raises(InputError, match=r"changes while it is read\. Wait until it is complete, or give a copy of it"):
+        next(chunks)
+
+
+@pytest.mark.parametrize("change", ["replace", "delete"])
+def test_a_replaced_file_is_read_as_it_was(change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that another one replaces, or that is deleted, while it is read gives the old content."""
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 4)
+    (tmp_path / "a").write_bytes(b"0123456789")
+    (tmp_path / "b").write_bytes(b"ABCDEFGHIJ")
+    (source,) = find_sources(str(tmp_path / "a"))
+    chunks = source.chunks()
+    first = next(chunks)
+    if change == "replace":
+        (tmp_path / "b").replace(tmp_path / "a")
+    else:
+        (tmp_path / "a").unlink()
+    assert first + b"".join(chunks) == b"0123456789"
+
+
+@pytest.mark.parametrize("path", ["", "**/*.txt", "*/*.txt", "s*/c.txt"])
+def test_an_unreadable_directory_is_reported(path: str, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that cannot be read is an error, because its files would be missing; a hidden one is not."""
+    scandir = os.scandir
+
+    def refuse(directory: str | Path = ".") -> Any:
+        if Path(directory).name in ("sub", ".venv"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
+        return scandir(directory)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    if path == "s*/c.txt":
+        assert names(tree / path) == ["c.txt"]  # the file is named and can be read
+        return
+    with pytest.raises(InputError, match=r"cannot be read as a corpus: .*Permission denied: '.*sub'"):
+        find_sources(str(tree / path))
+
+
+@pytest.mark.parametrize("path", ["", "*.txt"])
+def test_a_link_to_nothing_is_reported(path: str, tree: Path) -> None:
+    """A symbolic link whose file is missing is an error in a directory and in a glob; a hidden one is not."""
+    (tree / ".lock").symlink_to("nobody")
+    find_sources(str(tree / path))
+    (tree / "moved.txt").symlink_to("elsewhere.txt")
+    with pytest.raises(InputError, match=r"cannot be read as a corpus: .*No such file or directory: '.*moved\.txt'"):
+        find_sources(str(tree / path))
 
 
 def test_a_deleted_file_is_reported(tmp_path: Path) -> None:
