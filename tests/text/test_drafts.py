@@ -40,7 +40,7 @@ def test_numbers_are_those_of_the_text(num_symbols: int, tmp_path: Path, monkeyp
     """Numbers, counts and the digest are those of the text, whatever the number of symbols and where they appear."""
     monkeypatch.setattr(drafts, "PIECE_LENGTH", 1000)
     symbols = "".join(SYMBOLS[:num_symbols])
-    chunks = ["ascii text", symbols, "more", symbols[::-1], symbols[-1]]
+    chunks = ["ascii text" * 300, symbols, "more", symbols[::-1], symbols[-1]]
     content = draft(chunks, tmp_path)
     text = "".join(chunks)
     assert read_text(content) == text
