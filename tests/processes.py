@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from charlm.runs.checkpoint import load_checkpoint
 from charlm.runs.directory import RunDirectory
 from charlm.system.lock import hold
 
@@ -22,6 +23,12 @@ def wait_for_training(directory: Path) -> int:
     """Wait until a run has logged a step, and return the ID of its process."""
     wait_until(lambda: bool(RunDirectory(directory).read_rows()))
     return int((directory / ".lock.pid").read_text().split()[0])
+
+
+def assert_saved(directory: Path) -> None:
+    """Fail unless the last step that was logged is saved; for a run that logs every step."""
+    run = RunDirectory(directory)
+    assert load_checkpoint(run.last_path).step == run.read_rows()[-1]["step"] > 0
 
 
 def is_group_left(group: int) -> bool:

@@ -18,6 +18,7 @@ from charlm.cli.train import train
 from charlm.errors import ArgumentError, CharlmError
 from charlm.system.memory import explain_shortage
 from charlm.system.process import (
+    drop_lost_messages,
     keep_freed_memory,
     limit_openmp_spinning,
     open_standard_streams,
@@ -45,6 +46,7 @@ def main() -> None:
     A mistake or a failure is one message and an exit status, never a traceback.
     """
     open_standard_streams()
+    drop_lost_messages()
     suppress_thread_os_errors()
     warnings.showwarning = lambda message, *_, **__: warn(str(message))
     for stream in (sys.stdout, sys.stderr):

@@ -27,7 +27,7 @@ from charlm.errors import CharlmError, InputError
 from charlm.runs.directory import RunDirectory
 from charlm.system.files import open_for_writing
 from charlm.system.memory import explain_shortage
-from charlm.system.process import keep_freed_memory
+from charlm.system.process import drop_lost_messages, keep_freed_memory
 from charlm.system.signals import blocked_signals
 from charlm.training.reporter import Reporter
 
@@ -152,6 +152,7 @@ def serve() -> None:
     """Train the task on stdin, in the new process."""
     task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
     threading.Thread(target=_stop_with_stdin, daemon=True).start()
+    drop_lost_messages()
     keep_freed_memory()
     torch.set_num_threads(task.num_threads)
     try:

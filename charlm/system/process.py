@@ -1,9 +1,14 @@
 """Settings of the process: memory, idle threads, standard streams, errors in threads."""
 
 import ctypes
+import io
 import os
 import sys
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 M_TRIM_THRESHOLD = -1
 """mallopt(3): the amount of free heap memory above which it is returned to the system; -1 for never."""
@@ -45,6 +50,27 @@ def open_standard_streams() -> None:
     os.close(descriptor)
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # never closed
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+class _LossyFile(io.FileIO):
+    """A file that drops what cannot be written."""
+
+    def write(self, data: "Buffer", /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def drop_lost_messages() -> None:
+    """Let stderr drop what cannot be written: training goes on, or saves, where a terminal or a pipe was closed.
+
+    Ctrl-C in ``charlm train 2>&1 | tee log`` also ends ``tee``, and a closed terminal cannot be written to.
+    """
+    lossy = _LossyFile(2, "w", closefd=False)
+    sys.stderr = io.TextIOWrapper(
+        io.BufferedWriter(lossy), sys.stderr.encoding, errors=sys.stderr.errors, line_buffering=True
+    )
 
 
 def suppress_thread_os_errors() -> None:

@@ -1,13 +1,24 @@
 """Terminals, pipes and places that are not as usual."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import assert_saved, wait_for_training, wait_until
 
 from charlm.config import Config
+from charlm.runs.directory import RunDirectory
+
+
+@pytest.fixture
+def endless(config: Config, tmp_path: Path) -> list[str]:
+    """Return the command of a run that saves nothing but its start before it is stopped."""
+    config = config.replace("train", max_steps=10**6, eval_every=10**6, checkpoint_every=10**6, log_every=1)
+    (tmp_path / "endless.yaml").write_text(config.to_yaml())
+    return [sys.executable, "-m", "charlm", "train", str(tmp_path / "endless.yaml"), "--out", str(tmp_path / "run")]
 
 
 @pytest.fixture
@@ -65,3 +76,59 @@ def test_damaged_cache(config: Config, tmp_path: Path) -> None:
     assert said.endswith("); the text is encoded again.\n")
     assert said.count("\n") == 1
     assert run() == ""
+
+
+def test_stop_in_a_pipe_that_closed(endless: list[str], tmp_path: Path) -> None:
+    """Ctrl-C also ends the reader of the progress, as in 2>&1 | tee log; the state is saved all the same."""
+    process = subprocess.Popen(endless, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wait_for_training(tmp_path / "run")
+    assert process.stderr is not None
+    process.stderr.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(120) == 130
+    assert_saved(tmp_path / "run")
+
+
+def test_closed_terminal(endless: list[str], tmp_path: Path) -> None:
+    """A terminal that is closed ends the run with the state saved, although nothing can be shown any more."""
+    master, slave = os.openpty()
+    process = subprocess.Popen(endless, preexec_fn=lambda: os.login_tty(slave))  # noqa: PLW1509  # there are no threads
+    os.close(slave)
+    wait_for_training(tmp_path / "run")
+    os.close(master)
+    assert process.wait(120) == 128 + signal.SIGHUP
+    assert_saved(tmp_path / "run")
+
+
+def test_stopped_and_continued(endless: list[str], tmp_path: Path) -> None:
+    """Ctrl-Z stops a run, and fg lets it go on; a SIGTERM that came meanwhile saves its state then."""
+    process = subprocess.Popen(endless, process_group=0, stderr=subprocess.DEVNULL)
+    wait_for_training(tmp_path / "run")
+    os.killpg(process.pid, signal.SIGTSTP)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGCONT)
+    assert process.wait(120) == 143
+    assert_saved(tmp_path / "run")
+
+
+def test_background_job(endless: list[str], tmp_path: Path) -> None:
+    """A run that was started with SIGINT or SIGHUP ignored, as by a script or nohup, is not ended by them."""
+    ignored = (signal.SIGINT, signal.SIGHUP)
+
+    def ignore() -> None:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
+    process = subprocess.Popen(endless, preexec_fn=ignore, stderr=subprocess.DEVNULL)  # noqa: PLW1509
+    wait_for_training(tmp_path / "run")
+    for number in ignored:
+        process.send_signal(number)
+    num_rows = len(RunDirectory(tmp_path / "run").read_rows())
+    wait_until(lambda: len(RunDirectory(tmp_path / "run").read_rows()) > num_rows + 5)
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(120) == 143
+    assert_saved(tmp_path / "run")

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from processes import is_group_left, wait_for_training, wait_until
+from processes import assert_saved, is_group_left, wait_for_training, wait_until
 
 from charlm.cli.progress import make_reporter
 from charlm.comparison.process import LOG_NAME, Task, train_in_process, wait_for_orphans
@@ -47,7 +47,7 @@ def test_a_stopped_run_has_saved_its_state(endless: Config, tmp_path: Path) -> N
     with pytest.raises(CharlmError, match=r"after step .* everything is saved"):
         train_in_process(task, stop)
     stopper.join()
-    assert RunDirectory(task.directory).last_path.exists()
+    assert_saved(task.directory)
     with pytest.raises(CharlmError, match="not started"):
         train_in_process(task, stop)
 
@@ -63,7 +63,7 @@ def test_a_run_ends_with_its_parent(endless: Config, tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     wait_until(lambda: not is_group_left(parent.pid))
-    assert RunDirectory(run).last_path.exists()
+    assert_saved(run)
     assert (tmp_path / "said").read_text() == (run / LOG_NAME).read_text() == ""
 
 

@@ -58,3 +58,15 @@ def test_the_command_line_applies_all_settings(monkeypatch: pytest.MonkeyPatch) 
     assert caught.value.code == 0
     assert set(called[:-1]) == set(names)
     assert called[-1] == "run"
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&1 1>&- | true"])
+def test_messages_that_cannot_be_written_are_dropped(redirection: str) -> None:
+    """A full disk or a closed pipe behind stderr is no error, also for long messages and at the exit."""
+    program = (
+        "from charlm.system.process import drop_lost_messages as drop; import os, sys; drop(); "
+        "[print('x' * 100_000, file=sys.stderr) for _ in range(3)]; sys.stderr.write('y'); os.write(3, b'done')"
+    )
+    command = ["bash", "-c", f'{{ "$@" {redirection}; }} 3>&1', "bash", sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("done", "")
