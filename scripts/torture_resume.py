@@ -8,21 +8,23 @@ temporary file of the write.
 
 import contextlib
 import itertools
+import multiprocessing
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 
+import charlm.training.loop
+import charlm.training.tensorboard  # noqa: F401  # these two before processes are forked
+from charlm import cli
 from charlm.runs.checkpoint import load_checkpoint
 from charlm.runs.directory import RunDirectory
 
@@ -60,33 +62,40 @@ class Tally:
     exact: int = 0
 
 
-def command(directory: Path, config: Path) -> list[str]:
-    """Return the command that starts or resumes the training."""
-    return [sys.executable, "-m", "charlm", "train", str(config), "--out", str(directory), "--resume"]
+def train_quietly(directory: Path, config: Path) -> None:
+    """Start or resume the training as the command line does, and end this process with its exit status."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    sys.exit(cli.run(["train", str(config), "--out", str(directory), "--resume"]))
 
 
-@contextmanager
-def start_process(directory: Path, config: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield a training process, which is killed at the end of the context."""
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command(directory, config), stdout=quiet, stderr=quiet) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def start(directory: Path, config: Path) -> BaseProcess:
+    """Start a training process. It is forked from this one, which has imported charlm already, to save seconds."""
+    process = multiprocessing.get_context("fork").Process(target=train_quietly, args=(directory, config))
+    process.start()
+    return process
 
 
-def wait_random_time(process: subprocess.Popen[bytes], directory: Path, duration_s: float, rng: random.Random) -> None:
+def train_to_end(directory: Path, config: Path) -> None:
+    """Start or resume a run, and wait until it has finished."""
+    process = start(directory, config)
+    process.join()
+    if process.exitcode != 0:
+        raise RuntimeError(f"{directory}: exit status {process.exitcode}")
+
+
+def wait_random_time(process: BaseProcess, directory: Path, duration_s: float, rng: random.Random) -> None:
     """Wait for a random part of the duration of a whole run."""
     time.sleep(rng.uniform(0, duration_s))
 
 
-def wait_for_write(process: subprocess.Popen[bytes], directory: Path, duration_s: float, rng: random.Random) -> None:
+def wait_for_write(process: BaseProcess, directory: Path, duration_s: float, rng: random.Random) -> None:
     """Wait until the write of a random checkpoint begins, and then for a random part of it."""
     name, max_skipped = rng.choice([("last", 30), ("last", 30), ("last", 30), ("best", 2)])
     prefix = f".{name}.pt."
     for num_to_skip in range(rng.randint(0, max_skipped), -1, -1):
-        while process.poll() is None and not is_writing(directory, prefix):
+        while process.is_alive() and not is_writing(directory, prefix):
             pass
         time.sleep(MAX_WRITE_S if num_to_skip else 0)
     ends_at_s = time.perf_counter() + rng.uniform(0, MAX_WRITE_S)
@@ -103,10 +112,11 @@ def is_writing(directory: Path, prefix: str) -> bool:
 
 def kill_one(directory: Path, config: Path, duration_s: float, is_inside_write: bool, rng: random.Random) -> bool:
     """Start a run and kill it; return False if it had ended before."""
-    with start_process(directory, config) as process:
-        (wait_for_write if is_inside_write else wait_random_time)(process, directory, duration_s, rng)
-        process.kill()
-        return process.wait() != 0
+    process = start(directory, config)
+    (wait_for_write if is_inside_write else wait_random_time)(process, directory, duration_s, rng)
+    process.kill()
+    process.join()
+    return process.exitcode != 0
 
 
 def without_times(value: Any) -> Any:
@@ -153,7 +163,7 @@ def torture(folder: Path, kills: int, steps: int, seed: int) -> Tally:
     config = folder / "config.yaml"
     config.write_text(CONFIG.format(path=folder / "text.txt", steps=steps), encoding="utf-8")
     started_at_s = time.perf_counter()
-    subprocess.run(command(folder / "uninterrupted", config), check=True, capture_output=True)
+    train_to_end(folder / "uninterrupted", config)
     duration_s = time.perf_counter() - started_at_s
     uninterrupted = read_result(folder / "uninterrupted")
     tally = Tally()
@@ -166,7 +176,7 @@ def torture(folder: Path, kills: int, steps: int, seed: int) -> Tally:
             continue
         tally.kills += 1
         tally.inside_writes += any(directory.glob(".*.pt.unfinished"))
-        subprocess.run(command(directory, config), check=True, capture_output=True)
+        train_to_end(directory, config)
         is_exact = is_equal(read_result(directory), uninterrupted)
         tally.exact += is_exact
         if not is_exact:
@@ -180,6 +190,7 @@ def torture(folder: Path, kills: int, steps: int, seed: int) -> Tally:
 @click.option("--seed", default=1, show_default=True, help="Seed of the times of the kills.")
 def main(kills: int, steps: int, seed: int) -> None:
     """Kill runs, resume them and compare their results; exit with status 1 unless all are exact."""
+    torch.set_num_threads(1)  # threads do not survive a fork
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         tally = torture(Path(folder), kills, steps, seed)
     click.echo(
