@@ -12,7 +12,8 @@ from charlm.cli.compare_layers import compare_layers
 from charlm.cli.completion import VARIABLE, complete
 from charlm.cli.evaluate import evaluate
 from charlm.cli.fetch import fetch
-from charlm.cli.options import examples, name_option, warn
+from charlm.cli.options import examples, name_option
+from charlm.cli.output import show, show_mistake, warn
 from charlm.cli.sample import sample
 from charlm.cli.train import train
 from charlm.errors import ArgumentError, CharlmError
@@ -68,19 +69,19 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.ClickException as error:
-        error.show()
+        show_mistake(error)
         return error.exit_code
     except CharlmError as error:
-        click.echo(f"{error.label}: {_describe(error, arguments)}", err=True)
+        show(f"{error.label}: {_describe(error, arguments)}", err=True)
         return error.exit_status
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\nStopped. Files that were already saved are complete.", err=True)
+        show("\nStopped. Files that were already saved are complete.", err=True)
         return 130
     except OSError as error:
         _drop_output()
         has_no_reader = isinstance(error, BrokenPipeError)
         if not has_no_reader:
-            click.echo(f"Error: {error.filename or 'output'}: {error.strerror or error}.", err=True)
+            show(f"Error: {error.filename or 'output'}: {error.strerror or error}.", err=True)
         return 0 if has_no_reader else 1
 
 

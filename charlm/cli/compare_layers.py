@@ -5,7 +5,8 @@ from typing import Literal
 
 import click
 
-from charlm.cli.options import CONFIG, SET, examples, numbers_from, parse_share, warn
+from charlm.cli.options import CONFIG, SET, examples, numbers_from, parse_share
+from charlm.cli.output import show, warn
 from charlm.errors import CharlmError, InputError
 
 
@@ -104,12 +105,12 @@ def compare_layers(
     config = load_config(config_path, overrides)
     plan = plan_comparison(config, layers, seeds, match, budgets, tune, make_reporter(out).read)
     refuse_other_plan(plan, out)
-    click.echo(format_plan(plan), err=True)
+    show(format_plan(plan), err=True)
     failures: dict[Path, str] = {}
     if not report_only:
 
         def announce(progress: Progress) -> None:
-            click.echo(format_progress(progress), err=True)
+            show(format_progress(progress), err=True)
 
         wait_for_orphans(out, warn)
         failures = run_comparison(plan, out, jobs, announce, make_reporter, shard)
@@ -117,7 +118,7 @@ def compare_layers(
         arms = read_comparison(plan, out, failures)
         if report_only and not any(arm.runs for arm in arms):
             raise InputError(f"{out}: no run of this comparison has finished. Train first, without --report-only.")
-        click.echo(write_report(plan, arms, out, command), nl=False)
-        click.echo(f"\nWrote results.json, report.md and figures to {out}.", err=True)
+        show(write_report(plan, arms, out, command), nl=False)
+        show(f"\nWrote results.json, report.md and figures to {out}.", err=True)
     if failures:
         raise CharlmError(f"{len(failures)} runs failed; the same command tries them again.")

@@ -17,6 +17,8 @@ from click.shell_completion import (
     shell_complete,
 )
 
+from charlm.cli.output import show
+
 VARIABLE = "_CHARLM_COMPLETE"
 """Name of the environment variable, the one that click derives from the program's name."""
 
@@ -33,7 +35,7 @@ def complete(command: click.Command, instruction: str) -> int:
     """
     shell, _, action = instruction.partition("_")
     if get_completion_class(shell) is None or action not in ("source", "complete"):
-        click.echo(f"Error: {VARIABLE}={instruction}: expected bash_source, zsh_source or fish_source.", err=True)
+        show(f"Error: {VARIABLE}={instruction}: expected bash_source, zsh_source or fish_source.", err=True)
         return 2
     return shell_complete(command, {}, "charlm", VARIABLE, instruction)
 

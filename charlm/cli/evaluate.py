@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli.json_output import print_json
-from charlm.cli.options import DEVICE, RUN, examples, warn
+from charlm.cli.options import DEVICE, RUN, examples
+from charlm.cli.output import show, warn
 from charlm.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def evaluate(
         values = {name: getattr(evaluation, name) for name in names}
         print_json(values | (_evaluate_dynamic(trained, split, text) if dynamic else {}))
         return
-    click.echo(format_evaluation(text or split, evaluation, windowed, trained.vocabulary.level))
+    show(format_evaluation(text or split, evaluation, windowed, trained.vocabulary.level))
     if dynamic:
         values = _evaluate_dynamic(trained, split, text)
-        click.echo(
+        show(
             f"  dynamic: {values['dynamic_loss_nats']:.4f} nats, {values['dynamic_bits_per_char']:.4f} "
             f"{bits_name(trained.vocabulary.level)} (rate {values['dynamic_learning_rate']:g}, "
             f"decay {values['dynamic_decay']:g}, chosen on the training part)"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from charlm.cli.options import examples
+from charlm.cli.output import show
 from charlm.text.public import CORPORA, fetch_corpus
 
 
@@ -31,9 +32,9 @@ def fetch(name: str, out: Path) -> None:
     from tqdm import tqdm
 
     corpus = CORPORA[name]
-    click.echo(f"{name}: {corpus.size_bytes:,} bytes, from {corpus.url}", err=True)
+    show(f"{name}: {corpus.size_bytes:,} bytes, from {corpus.url}", err=True)
     is_hidden = not sys.stderr.isatty()
     with tqdm(desc=name, total=corpus.size_bytes, unit="B", unit_scale=True, leave=False, disable=is_hidden) as bar:
         path = fetch_corpus(name, out, bar)
     level = " --set data.level=byte" if corpus.level == "byte" else ""
-    click.echo(f"{path}: verified\n  train with: charlm train --set {shlex.quote(f'data.path={path}')}{level}")
+    show(f"{path}: verified\n  train with: charlm train --set {shlex.quote(f'data.path={path}')}{level}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+from charlm.cli.output import show
 
 if TYPE_CHECKING:
     from charlm.config import Config
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def print_json(values: Mapping[str, Any]) -> None:
     """Print one JSON object on one line; numbers that JSON does not have (infinity, NaN) become null."""
-    click.echo(json.dumps(_replace_non_finite(values), allow_nan=False))
+    show(json.dumps(_replace_non_finite(values), allow_nan=False))
 
 
 def describe_result(out: Path, result: "TrainingResult") -> dict[str, Any]:

@@ -67,8 +67,3 @@ def name_option(error: ArgumentError, command: click.Command) -> str:
     """Return the message of an error, with the option of a command in place of the parameter that the option sets."""
     options = {option.name: max(option.opts, key=len) for option in command.params if isinstance(option, click.Option)}
     return f"{options.get(error.name, error.name)}: {error.problem}"
-
-
-def warn(message: str) -> None:
-    """Print a warning on stderr."""
-    click.echo(f"warning: {message}", err=True)

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from charlm.cli.output import escape_controls
 from charlm.runs.metrics import Row
 from charlm.training.reporter import Reporter, Reporters, RunDescription
 
@@ -40,7 +41,7 @@ class ProgressReporter(Reporter):
     _bar: "tqdm[NoReturn] | None" = None
 
     def __init__(self, name: str = "") -> None:
-        self._prefix = f"{name}: " if name else ""
+        self._prefix = escape_controls(f"{name}: ") if name else ""
         self._is_terminal = sys.stderr.isatty()
         self._shown: dict[str, str] = {}
         self._last_step = self._chars_per_step = 0
@@ -48,7 +49,7 @@ class ProgressReporter(Reporter):
 
     def read(self, activity: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Show how much of a corpus has been read, if it takes more than a second."""
-        name = f"{self._prefix}{activity}"
+        name = escape_controls(f"{self._prefix}{activity}")
         is_hidden = not self._is_terminal
         with tqdm(desc=name, unit="B", unit_scale=True, delay=1, leave=False, disable=is_hidden) as bar:
             for chunk in chunks:
@@ -120,4 +121,4 @@ class ProgressReporter(Reporter):
             )
 
     def _print(self, line: str) -> None:
-        tqdm.write(self._prefix + line, file=sys.stderr)
+        tqdm.write(escape_controls(self._prefix + line), file=sys.stderr)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from charlm.cli.json_output import print_json
-from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples, warn
+from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples
+from charlm.cli.output import show, warn, write_sample
 from charlm.errors import InputError
 from charlm.system.reading import open_regular
 
@@ -61,6 +62,7 @@ def _default(name: str) -> Callable[[], Any]:
 )
 @click.option("--stop", help="End a sample before this text.")
 @click.option("--greedy", is_flag=True, help="The same as --temperature 0.")
+@click.option("--raw", is_flag=True, help="Print control characters unchanged on a terminal too, as in a pipe.")
 @ON_UNKNOWN
 @click.option(
     "--json",
@@ -81,6 +83,7 @@ def sample(
     seed: int | None,
     stop: str | None,
     greedy: bool,
+    raw: bool,
     on_unknown: Any,
     as_json: bool,
     device: str,
@@ -92,6 +95,8 @@ def sample(
 
     _check_numbers(length, num_samples, as_json)
     _check_conflicts(prompt, prompt_file, temperature, greedy)
+    if raw and as_json:
+        raise InputError("--raw and --json: give one of the two; JSON writes control characters as \\u001b.")
     if stop == "":
         raise InputError("--stop: expected a text of at least 1 character, got ''; leave it out for no stop text.")
     if temperature is None:
@@ -108,13 +113,13 @@ def sample(
         return
     if num_samples == 1:
         for piece in trained.stream(text, length or None, sampling, seed, stop, on_unknown):
-            click.echo(piece, nl=False)
-            sys.stdout.flush()
-        click.echo()
+            write_sample(piece, raw)
+        show()
         return
     samples = trained.iterate_samples(num_samples, text, length, sampling, seed, stop, on_unknown)
     for number, written in enumerate(samples, start=1):
-        click.echo(f"=== sample {number} of {num_samples} ===\n{written}")
+        show(f"=== sample {number} of {num_samples} ===")
+        write_sample(f"{written}\n", raw)
 
 
 def _sample_as_json(

@@ -8,6 +8,7 @@ import click
 from charlm.cli.completion import complete_out
 from charlm.cli.json_output import describe_dry_run, describe_result, print_json
 from charlm.cli.options import CONFIG, SET, examples
+from charlm.cli.output import show
 from charlm.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def train(
     if as_json:
         print_json(describe_result(out, result))
     else:
-        click.echo(format_result(config, out, result))
+        show(format_result(config, out, result))
 
 
 def _print_dry_run(config: "Config", out: Path, reporter: "Reporter", as_json: bool) -> None:
@@ -88,6 +89,6 @@ def _print_dry_run(config: "Config", out: Path, reporter: "Reporter", as_json: b
     if as_json:
         print_json(describe_dry_run(config, out, plan))
     else:
-        click.echo(format_dry_run(config, plan))
+        show(format_dry_run(config, plan))
     if plan.shortage is not None:
         raise InputError(plan.shortage)

@@ -5,9 +5,9 @@ import pty
 import sys
 import termios
 from pathlib import Path
-from typing import Any
 
 import pytest
+from terminal import drain
 
 from charlm.cli.progress import ProgressReporter
 from charlm.config import Config
@@ -45,15 +45,3 @@ def test_bar_on_a_terminal(
     assert f"step {last_step}/{last_step} " in shown
     for part in ("100%", "char/s", "loss=", "val loss=", "<00:00"):
         assert part in shown
-
-
-def drain(descriptor: int) -> str:
-    """Return what was written to a terminal that is closed."""
-    parts: list[Any] = []
-    try:
-        while part := os.read(descriptor, 65536):
-            parts.append(part)
-    except OSError:  # the other end is closed
-        pass
-    os.close(descriptor)
-    return b"".join(parts).decode()
