@@ -58,7 +58,8 @@ def numbers_from(least: int) -> Numbers:
 def parse_share(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, int]:
     """Return the numbers of ``I/N``, the I-th of N shares."""
     index, _, count = value.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+    is_number = index.isdecimal() and count.isdecimal() and len(value) < 20
+    if not (is_number and 1 <= int(index) <= int(count)):
         raise click.BadParameter(f"expected I/N with I from 1 to N, as in 2/8; got {value!r}.")
     return int(index), int(count)
 

@@ -16,6 +16,9 @@ CONTROLS = chain(range(0x20), range(0x7F, 0xA0), range(0x202A, 0x202F), range(0x
 ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in CONTROLS}
 """How each control character is shown."""
 
+MAX_MESSAGE = 1000
+"""Characters of a message of click's, at most: it repeats the whole value, such as a number of 5,000 digits."""
+
 
 def escape_controls(text: str, kept: str = "\n") -> str:
     r"""Return a text with its control characters shown as ``\x1b`` or ``\u202e``.
@@ -47,7 +50,10 @@ def show_mistake(error: click.ClickException) -> None:
     """Print an error of click's, such as an unknown option."""
     buffer = io.StringIO()
     error.show(file=buffer)
-    show(buffer.getvalue(), err=True, nl=False)
+    message = buffer.getvalue()
+    if len(message) > MAX_MESSAGE:
+        message = f"{message[: MAX_MESSAGE // 2]} ... {message[-MAX_MESSAGE // 2 :]}"
+    show(message, err=True, nl=False)
 
 
 def write_sample(text: str, raw: bool) -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_PROMPT_BYTES = 1 << 24
 """Of a prompt: more than a model reads in minutes, and so few that any machine has the memory."""
 
+MAX_LENGTH = 10**12
+"""Characters of a sample, at most; above any use, and within 64 bits."""
+
 
 def _default(name: str) -> Callable[[], Any]:
     """Return a function that returns the default of a key of the section ``sample``; pydantic is loaded only then."""
@@ -138,6 +141,8 @@ def _sample_as_json(
 def _check_numbers(length: int, num_samples: int, as_json: bool) -> None:
     if length < 0:
         raise InputError(f"--length: expected a number of at least 0 (0 for an endless stream), got {length}.")
+    if length > MAX_LENGTH:
+        raise InputError(f"--length: expected at most {MAX_LENGTH:,}, got {length}; give 0 for an endless stream.")
     if num_samples < 1:
         raise InputError(f"--num-samples: expected a number of at least 1, got {num_samples}.")
     if length == 0 and num_samples > 1:

@@ -8,11 +8,11 @@ from charlm.config.validation import check
 from charlm.config.yaml_source import Scalar, write_yaml
 
 MAX_SIZE = 2**20
-"""Above any width, batch or window that fits a machine; it catches typing errors."""
+"""Above any width, batch, window or sample that is useful; it catches typing errors."""
 
 
 MAX_COUNT = 10**12
-"""Above any number of steps or characters of a run; it catches typing errors, and keeps products within 64 bits."""
+"""Above any number of steps of a run; it catches typing errors, and keeps products within 64 bits."""
 
 
 class Section(BaseModel):
@@ -106,7 +106,7 @@ class SampleConfig(Section):
     """The sample that is drawn at every validation."""
 
     prompt: str = Field("", description="Text that the sample continues; empty to start without a prompt.")
-    length: int = Field(300, ge=1, le=MAX_COUNT, description="Characters in the sample.")
+    length: int = Field(300, ge=1, le=MAX_SIZE, description="Characters in the sample.")
     temperature: float = Field(0.8, ge=0, description="Sampling temperature; 0 always takes the most likely character.")
 
 

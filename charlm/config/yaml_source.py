@@ -13,6 +13,12 @@ import yaml
 Scalar = str | int | float | bool | None
 KeyPath = tuple[str, ...]
 
+MAX_DIGITS = 100
+"""Digits of a whole number, at most: far above 64 bits. Python itself refuses over 4,300."""
+
+MAX_SHOWN = 80
+"""Characters of a value in a message, at most."""
+
 _PLAIN_INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _PLAIN_FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
@@ -132,16 +138,18 @@ def _unique_items(node: yaml.MappingNode, parent: KeyPath, source: YamlSource) -
 
 
 def _plain_value(tag: str, text: str) -> Scalar:
-    kind = tag.rsplit(":", 1)[-1]
+    kind, shown = tag.rsplit(":", 1)[-1], shorten(text)
     if kind == "null":
         return None
     if kind == "bool":
         if text.lower() not in ("true", "false"):
-            raise ValueError(f"YAML reads {text} as true or false; write true, false, or quote the word.")
+            raise ValueError(f"YAML reads {shown} as true or false; write true, false, or quote the word.")
         return text.lower() == "true"
     if kind == "int":
         if not _PLAIN_INT.fullmatch(text):
-            raise ValueError(f"YAML reads {text} as a different number; write it in decimal digits, or quote it.")
+            raise ValueError(f"YAML reads {shown} as a different number; write it in decimal digits, or quote it.")
+        if len(text) > MAX_DIGITS:
+            raise ValueError(f"expected a number of at most {MAX_DIGITS} digits, got {shown} with {len(text):,}.")
         return int(text.replace("_", ""))
     if kind == "float" or _PLAIN_FLOAT.fullmatch(text):
         return _float(text)
@@ -150,11 +158,19 @@ def _plain_value(tag: str, text: str) -> Scalar:
 
 def _float(text: str) -> float:
     if ":" in text:
-        raise ValueError(f"YAML reads {text} as a number in base 60; write it in decimal, or quote it.")
-    return float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+        raise ValueError(f"YAML reads {shorten(text)} as a number in base 60; write it in decimal, or quote it.")
+    try:
+        return float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+    except ValueError:  # a text with the tag !!float
+        raise ValueError(f"expected a number, got {shorten(text)!r}.") from None
+
+
+def shorten(text: str) -> str:
+    """Return a text for a message, without the middle of a long one."""
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]}...{text[-MAX_SHOWN // 2 :]}"
 
 
 def _describe(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
-        return repr(node.value)
+        return repr(shorten(node.value))
     return "a list" if isinstance(node, yaml.SequenceNode) else "keys and values"

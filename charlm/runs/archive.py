@@ -1,5 +1,6 @@
 """Safe reading of torch.save files: no code is executed, and memory use is bounded by about the size of the file."""
 
+import errno
 import pickletools
 import re
 import warnings
@@ -9,7 +10,8 @@ from typing import Any
 
 import torch
 
-from charlm.errors import InputError
+from charlm.errors import DamagedError, InputError, OutOfMemoryError
+from charlm.system.memory import explain_shortage
 
 MAX_MEMBERS = 10_000
 """Maximum number of parts of a file: one per tensor; a model of 100 layers and its optimizer have under 2,000."""
@@ -36,50 +38,59 @@ def read_archive(path: Path) -> Any:
     """Return the plain values and tensors of a file that was written by torch.save, on the CPU.
 
     Raises:
-        InputError: the file does not exist, has another format, is damaged, or is refused as unsafe.
+        DamagedError: the file has another format, is damaged, or is refused as unsafe.
+        InputError: it does not exist, or the system cannot read it.
+        OutOfMemoryError: it does not fit in memory.
     """
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: this is not a regular file. {REMEDY}")
-        with zipfile.ZipFile(path) as archive:
-            _check_members(archive, path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        _check_values(content)
-        return content
-    except InputError:
+            raise DamagedError(f"{path}: this is not a regular file. {REMEDY}")
+        with explain_shortage():
+            return _read(path)
+    except (InputError, OutOfMemoryError):
         raise
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such checkpoint. {REMEDY}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from None
+        is_damaged = error.errno == errno.EINVAL  # a position that the damaged file claims
+        kind = DamagedError if is_damaged else InputError
+        raise kind(f"{path}: cannot be read: {error.strerror or error}.") from None
     except zipfile.BadZipFile:
-        raise InputError(
+        raise DamagedError(
             f"{path}: this is not a complete charlm checkpoint: truncated, or another kind of file. {REMEDY}"
         ) from None
     except Exception as error:  # torch's reader raises many exception types for malicious or damaged files
         reason = str(error).split("\n", 1)[0][:200]
-        raise InputError(f"{path}: refused, this is not a safe charlm checkpoint ({reason}). {REMEDY}") from None
+        raise DamagedError(f"{path}: refused, this is not a safe charlm checkpoint ({reason}). {REMEDY}") from None
+
+
+def _read(path: Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        _check_members(archive, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    _check_values(content)
+    return content
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
     """Check the sizes and checksums of the parts, and the globals that the pickle references.
 
     Raises:
-        InputError: a part is damaged, or was not written by torch.save.
+        DamagedError: a part is damaged, or was not written by torch.save.
         ValueError: the pickle is invalid, or references a global that is not allowed.
     """
     members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise InputError(f"{path}: this is not a charlm checkpoint, its parts are compressed. {REMEDY}")
+        raise DamagedError(f"{path}: this is not a charlm checkpoint, its parts are compressed. {REMEDY}")
     if len(members) > MAX_MEMBERS or len({member.filename for member in members}) < len(members):
         raise ValueError("too many parts, or two with the same name")
     if sum(member.file_size for member in members) > path.stat().st_size:
         raise ValueError("its parts claim to be larger than the file")
     damaged = archive.testzip()
     if damaged is not None:
-        raise InputError(f"{path}: damaged, the checksum of {damaged!r} is wrong. Use another checkpoint.")
+        raise DamagedError(f"{path}: damaged, the checksum of {damaged!r} is wrong. Use another checkpoint.")
     pickles = [member for member in members if member.filename.endswith(".pkl")]
     if len(pickles) != 1:
         raise ValueError(f"it has {len(pickles)} pickles instead of 1")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from charlm.config import Config, parse_config
-from charlm.errors import ConfigError, InputError
+from charlm.errors import ConfigError, DamagedError, InputError
 from charlm.model import CharLM
 from charlm.runs.archive import REMEDY, read_archive
 from charlm.runs.resumption import is_plain
@@ -92,11 +92,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint to the CPU. No code in the file is executed, whatever its content.
 
     Raises:
-        InputError: the file does not exist, is not a charlm checkpoint, is damaged, or is refused as unsafe.
+        DamagedError: the file is not a charlm checkpoint, is damaged, or is refused as unsafe.
+        InputError: it does not exist, cannot be read by the system, or has a format that this charlm cannot read.
+        OutOfMemoryError: it does not fit in memory.
     """
     content = read_archive(path)
     if not isinstance(content, dict) or "format" not in content:
-        raise InputError(f"{path}: this is not a charlm checkpoint. {REMEDY}")
+        raise DamagedError(f"{path}: this is not a charlm checkpoint. {REMEDY}")
     _check_format(content, path)
     try:
         config = parse_config(content["config"], str(path))
@@ -114,19 +116,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
             content["training"],
             content.get("garbage_frac"),
         )
-    except (KeyError, ValueError, TypeError, AttributeError, ConfigError) as error:
-        raise InputError(f"{path}: the checkpoint's content is damaged: {error}. {REMEDY}") from None
+    except (KeyError, ValueError, TypeError, AttributeError, InputError) as error:
+        reason = " ".join(error.problems) if isinstance(error, ConfigError) else str(error)
+        raise DamagedError(f"{path}: the checkpoint's content is damaged: {reason.rstrip('.')}. {REMEDY}") from None
 
 
 def _check_format(content: dict[str, Any], path: Path) -> None:
     """Check that this version of charlm can read the format.
 
     Raises:
+        DamagedError: the format is not a whole number.
         InputError: it cannot; the message gives a version that can.
     """
     found, writer = content["format"], content.get("charlm_version")
     if type(found) is not int:
-        raise InputError(f"{path}: this is not a charlm checkpoint: its format is {reprlib.repr(found)}. {REMEDY}")
+        raise DamagedError(f"{path}: this is not a charlm checkpoint: its format is {reprlib.repr(found)}. {REMEDY}")
     known_writer = f"charlm {writer[:20]}" if isinstance(writer, str) else None
     if found > FORMAT:
         raise InputError(

@@ -73,7 +73,7 @@ def examine_best(run: RunDirectory, newest: Checkpoint) -> str | None:
         return _missing(run.best_path) if _has_best(newest) else None
     try:
         best = load_checkpoint(run.best_path)
-    except InputError as error:
+    except DamagedError as error:
         return str(error)
     _refuse_other_run(run, best, newest)
     return None
@@ -83,13 +83,14 @@ def _load_first_sound(paths: Iterable[Path], accept: Callable[[Checkpoint], None
     """Return the first undamaged checkpoint of a list of paths, of which some may not exist.
 
     Raises:
-        InputError: files exist, but all are damaged; or ``accept`` raised it.
+        InputError: files exist, but all are damaged; or one cannot be read for another reason, such as a missing
+            permission or a newer format, in which case none is skipped; or ``accept`` raised it.
     """
     damaged: dict[Path, str] = {}
     for path in filter(Path.exists, paths):
         try:
             checkpoint = load_checkpoint(path)
-        except InputError as error:
+        except DamagedError as error:
             damaged[path] = str(error)
             continue
         try:

@@ -63,8 +63,12 @@ def restore(session: Session, checkpoint: Checkpoint) -> None:
         _restore_training_state(session, checkpoint)
     except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
         raise DamagedError(
-            f"the run cannot resume from this checkpoint, its training state is damaged: {error}."
+            f"the run cannot resume from this checkpoint, its training state is damaged: {_reason(error)}."
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).split("\n", 1)[0].rstrip(".")
 
 
 def _restore_training_state(session: Session, checkpoint: Checkpoint) -> None:

@@ -424,6 +424,7 @@ def test_compare_layers_refuses_another_plan(charlm: CharlmCommand, config_file:
         (["--shard", "3/2"], "expected I/N with I from 1 to N"),
         (["--shard", "0/2"], "expected I/N with I from 1 to N"),
         (["--shard", "half"], "expected I/N"),
+        (["--shard", "1/" + "9" * 5000], "expected I/N"),
     ],
 )
 def test_compare_layers_mistakes(charlm: CharlmCommand, config_file: Path, arguments: list[str], message: str) -> None:
@@ -571,6 +572,9 @@ def test_damaged_best(charlm: CharlmCommand, run: Path, command: list[str]) -> N
         (["--device", "cuda:99"], "Error: --device: cuda:99 is not on this machine"),
         (["--device", "abacus"], "Error: --device: expected auto, cpu, cuda, cuda:N or mps, got 'abacus'"),
         (["--length", "many"], "--length"),
+        (["--length", "9" * 30], f"--length: expected at most 1,000,000,000,000, got {'9' * 30}; give 0 for"),
+        (["--seed", "9" * 4000], "is not in the range 0<=x<=9223372036854775807"),
+        (["--top-k", "9" * 5000], "is not a valid integer"),
     ],
 )
 def test_faulty_sample_options(charlm: CharlmCommand, run: Path, arguments: list[str], message: str) -> None:

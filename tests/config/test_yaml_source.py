@@ -41,6 +41,10 @@ AMBIGUOUS = [
     *[(text, "as true or false; write true, false, or quote the word") for text in ("on", "Off", "YES", "no")],
     *[(text, "as a different number; write it in decimal digits") for text in ("010", "0x1f", "0b1", "1:30", "-1:2")],
     ("1:30.5", "as a number in base 60; write it in decimal"),
+    ("9" * 5000, r"expected a number of at most 100 digits, got 9{40}\.{3}9{40} with 5,000\.$"),
+    ("9" * 101, r"expected a number of at most 100 digits, got 9{40}\.{3}9{40} with 101\.$"),
+    ("0x" + "f" * 5000, r"YAML reads 0xf{38}\.{3}f{40} as a different number"),
+    ("1:" + "30:" * 900 + "30.5", r"YAML reads [13:0]{40}\.{3}[:30.5]{40} as a number in base 60"),
 ]
 
 WRITABLE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
@@ -102,7 +106,7 @@ def test_lines_are_those_of_the_keys() -> None:
         ("\n\n7", "line 3: expected sections such as 'train:', got '7'."),
         ("a: {b: {}}", "line 1, a.b: expected one value, got keys and values."),
         ("&x {a: *x}", "line 1, a.a: expected one value, got keys and values."),
-        ("a: {b: !!float x}", "line 1, a.b: could not convert string to float: 'x'"),
+        ("a: {b: !!float x}", "line 1, a.b: expected a number, got 'x'."),
     ],
 )  # fmt: skip
 def test_invalid_documents_are_reported(text: str, problem: str) -> None:

@@ -1,5 +1,6 @@
 """What a checkpoint's archive may be: one part a name, no more of them than a model has, none longer than the file."""
 
+import errno
 import os
 import zipfile
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import fuzz_readers
 import pytest
 import torch
 
-from charlm.errors import InputError
+from charlm.errors import DamagedError, InputError, OutOfMemoryError
 from charlm.runs.archive import MAX_MEMBERS, read_archive
 
 
@@ -121,6 +122,30 @@ def test_second_pickle_is_refused(saved: Path) -> None:
         archive.writestr("x/more.pkl", b"")
     with pytest.raises(InputError, match="it has 2 pickles instead of 1"):
         read_archive(saved)
+
+
+def test_shortage_of_memory_is_no_damage(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint that does not fit in memory is not called damaged, so that no run sets it aside."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 120000000 bytes.")
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(OutOfMemoryError, match="an allocation of 120,000,000 bytes failed"):
+        read_archive(saved)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
+def test_system_error_is_no_damage(saved: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """A file that the system cannot read now may be undamaged."""
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(zipfile, "ZipFile", fail)
+    with pytest.raises(InputError, match=f"cannot be read: {os.strerror(number)}") as caught:
+        read_archive(saved)
+    assert not isinstance(caught.value, DamagedError)
 
 
 def test_pipe_is_refused(tmp_path: Path) -> None:

@@ -317,7 +317,7 @@ def test_loss_that_is_no_number_ends_the_run(config: Config, tmp_path: Path, mon
     ) as caught:
         train(config, tmp_path / "bad", reporter=recorder)
     assert caught.value.exit_status == 1
-    assert not (tmp_path / "bad" / "last.pt").exists()
+    assert load_checkpoint(tmp_path / "bad" / "last.pt").step == 0
     assert (tmp_path / "good" / "last.pt").read_bytes() == before
     assert len(recorder.warnings) == 4
     assert recorder.heard[-1] == "close"

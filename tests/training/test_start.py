@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from recording import Recorder, Stopper, equal, rows_without_times, without_times
 
 from charlm.config import Config
@@ -133,6 +134,17 @@ def test_file_of_another_run_is_refused(config: Config, tmp_path: Path, name: st
     ):
         train(config if name == "best.pt" else other, tmp_path / "run", resume=True)
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("[!.]*")}
+
+
+def test_save_that_cannot_be_read_is_not_skipped(config: Config, tmp_path: Path) -> None:
+    """A save in a newer format is not damaged: the run is refused, and no file is moved."""
+    train(config, tmp_path / "run")
+    last = tmp_path / "run" / "last.pt"
+    torch.save(torch.load(last) | {"format": 2}, last)
+    before = sorted((tmp_path / "run").iterdir())
+    with pytest.raises(InputError, match=r"Upgrade charlm"):
+        train(config, tmp_path / "run", resume=True)
+    assert sorted((tmp_path / "run").iterdir()) == before
 
 
 def test_good_model_without_a_save_is_not_overwritten(config: Config, tmp_path: Path) -> None:
