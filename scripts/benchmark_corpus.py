@@ -19,8 +19,10 @@ import resource, sys, time
 import torch
 torch.set_num_threads(1)
 from charlm.config import Config
+from charlm.system.process import keep_freed_memory
 from charlm.training.session import Session
 from charlm.text.corpus import load_corpus
+keep_freed_memory()  # as every command does
 def peak_mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before_mib, cpu_s, wall_s = peak_mib(), time.process_time(), time.perf_counter()

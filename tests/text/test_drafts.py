@@ -64,6 +64,18 @@ def test_ids_replace_numbers(tmp_path_factory: pytest.TempPathFactory, chunks: l
     assert checksum == zlib.crc32(content.path.read_bytes())
 
 
+@pytest.mark.parametrize(("num_symbols", "width"), [(128, 1), (240, 1), (257, 2), (65_500, 2), (65_537, 4)])
+def test_ids_are_written_in_their_own_type(num_symbols: int, width: int, tmp_path: Path) -> None:
+    """Ids take the bytes that their number needs, also where there were too many numbers for so few bytes."""
+    text = "".join(SYMBOLS[128 : 128 + num_symbols])  # without ASCII, whose numbers are not used then
+    content = draft([text], tmp_path)
+    ids = np.maximum(np.arange(len(content.codes)) - 128, 0)
+    content.replace_numbers(ids, num_symbols, silent)
+    written = np.fromfile(content.path, drafts.id_type(num_symbols))
+    assert written.tolist() == list(range(num_symbols))
+    assert content.path.stat().st_size == num_symbols * width
+
+
 def test_bytes_keep_their_numbers(tmp_path: Path) -> None:
     """At level byte the file holds the bytes, which are their own ids and are not written a second time."""
     data = bytes(range(256)) * 3 + b"\0"
