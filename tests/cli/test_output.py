@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from command_line import CharlmCommand
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from terminal import drain
 
 from charlm.cli import main
-from charlm.cli.output import escape_controls
+from charlm.cli.output import escape_controls, show_mistake
 from charlm.config import Config
 from charlm.model import CharLM
 from charlm.runs.checkpoint import Checkpoint, save_checkpoint
@@ -168,3 +169,12 @@ def test_python_warnings_are_one_escaped_line(
     with pytest.raises(SystemExit):
         main()
     assert capsys.readouterr().err == f"warning: {escape_controls(HOSTILE)} is damaged\n"
+
+
+def test_long_values_are_shortened(capsys: pytest.CaptureFixture[str]) -> None:
+    """A message of click's that repeats a long value is cut in the middle, and both ends are shown."""
+    show_mistake(click.BadParameter("9" * 5000 + " is not in the range"))
+    message = capsys.readouterr().err
+    assert len(message) < 1100
+    assert message.startswith("Error: Invalid value: 999")
+    assert message.endswith("999 is not in the range\n")
