@@ -31,6 +31,7 @@ from charlm.system.version import __version__
 if TYPE_CHECKING:
     from charlm.config import Config, DataConfig, ModelConfig, SampleConfig, TrainConfig, load_config
     from charlm.inference.evaluation import Evaluation
+    from charlm.inference.reading import Reading
     from charlm.inference.sampling import Sampling
     from charlm.inference.trained import TrainedModel
     from charlm.model import CharLM
@@ -51,6 +52,7 @@ __all__ = [
     "InputError",
     "ModelConfig",
     "OutOfMemoryError",
+    "Reading",
     "Reporter",
     "SampleConfig",
     "Sampling",
@@ -71,6 +73,7 @@ _LAZY = {
     "DataConfig": "charlm.config",
     "Evaluation": "charlm.inference.evaluation",
     "ModelConfig": "charlm.config",
+    "Reading": "charlm.inference.reading",
     "Reporter": "charlm.training.reporter",
     "SampleConfig": "charlm.config",
     "Sampling": "charlm.inference.sampling",

@@ -12,6 +12,7 @@ from charlm.inference.dynamic import Adaptation, DynamicEvaluator
 from charlm.inference.evaluation import Evaluation, evaluate
 from charlm.inference.generation import encode_prompt, generate, sample_texts, stream_text
 from charlm.inference.randomness import random_seed
+from charlm.inference.reading import Reading, read_text
 from charlm.inference.sampling import DEFAULTS, Sampling
 from charlm.model import CharLM
 from charlm.runs.checkpoint import Checkpoint, load_checkpoint
@@ -121,7 +122,7 @@ class TrainedModel:
         Raises:
             InputError: the corpus is missing or has changed, or the part is empty.
         """
-        return evaluate(self.model, self._load_split(split), window)
+        return evaluate(self.model, self.load_split(split), window)
 
     def evaluate_text(self, path: str, window: int | None = None) -> Evaluation:
         """Measure the exact loss of any text.
@@ -136,7 +137,7 @@ class TrainedModel:
         Raises:
             InputError: the text cannot be read, or has fewer than 2 characters that the model knows.
         """
-        known = self._read_text(path)
+        known = self.load_text(path)
         return replace(evaluate(self.model, known, window), num_unknown=known.num_unknown)
 
     def evaluate_dynamic(self, split: str = "val", text: str | None = None) -> tuple[Evaluation, Adaptation]:
@@ -155,14 +156,36 @@ class TrainedModel:
         Raises:
             InputError: the corpus is missing or has changed, or the text cannot be read or is too short.
         """
-        evaluator = DynamicEvaluator(self.model, self._load_split("train"))
+        evaluator = DynamicEvaluator(self.model, self.load_split("train"))
         if text is None:
-            return evaluator.evaluate(self._load_split(split)), evaluator.adaptation
-        known = self._read_text(text)
+            return evaluator.evaluate(self.load_split(split)), evaluator.adaptation
+        known = self.load_text(text)
         return replace(evaluator.evaluate(known), num_unknown=known.num_unknown), evaluator.adaptation
 
-    def _load_split(self, split: str) -> Tensor:
+    def inspect(self, text: str, on_unknown: OnUnknown = "error") -> Reading:
+        """Return what the model computes while it reads a text: its predictions, and the activations of its cells.
+
+        Memory grows with the text: 24 bytes for each cell and character.
+
+        Args:
+            text: at least 2 characters (or bytes) that the model knows.
+            on_unknown: what to do with characters that the model does not know.
+
+        Raises:
+            InputError: the text is too short, or has an unknown character.
+
+        Example:
+            reading = model.inspect("To be, or not to be")
+            print(reading.surprise_bits)             # (T,)
+            print(reading.activations["c"][0, :, 7])  # cell 7 of the first layer
+        """
+        return read_text(self.model, self.vocabulary, self.vocabulary.encode(text, on_unknown))
+
+    def load_split(self, split: str) -> Tensor:
         """Return the ids of a part of the training corpus, (N,).
+
+        Args:
+            split: ``train``, ``val`` or ``test``.
 
         Raises:
             InputError: the corpus is missing or has changed, or the part is empty.
@@ -176,8 +199,11 @@ class TrainedModel:
             raise InputError(f"the {split} part is empty (data.{split}_frac=0); choose another --split.")
         return part
 
-    def _read_text(self, path: str) -> RemappedIds:
+    def load_text(self, path: str) -> RemappedIds:
         """Return the characters of a text that the model knows.
+
+        Args:
+            path: a file, a directory, a glob, or ``builtin:NAME``.
 
         Raises:
             InputError: the text cannot be read, or has fewer than 2 such characters.
