@@ -113,6 +113,7 @@ def _describe_run(session: Session, baselines_bits: dict[str, float]) -> RunDesc
         kernel=f"{kernel.name} ({kernel.note})",
         num_parameters=count_parameters(session.config.model, len(session.corpus.vocabulary)),
         baselines_bits=baselines_bits,
+        vocabulary=session.corpus.vocabulary,
         passage=session.splits.val[:PASSAGE_LENGTH],
     )
 

@@ -9,6 +9,7 @@ from charlm.config import Config
 from charlm.errors import CharlmError
 from charlm.model import CharLM
 from charlm.runs.metrics import Row
+from charlm.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class RunDescription:
         kernel: name of the LSTM's kernel, and how it runs.
         num_parameters: by part of the model; the entry ``whole`` is last.
         baselines_bits: bits per character of simple predictors on the validation part.
+        vocabulary: the symbols of the text.
         passage: the first characters of the validation part, (T,); for a look at the model at work.
     """
 
@@ -37,6 +39,7 @@ class RunDescription:
     kernel: str
     num_parameters: dict[str, int]
     baselines_bits: dict[str, float]
+    vocabulary: Vocabulary
     passage: Tensor
 
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import metadata
@@ -12,7 +13,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch.utils.tensorboard import SummaryWriter
 
 from charlm.config import Config
-from charlm.inference.activations import record_activations
+from charlm.inference.reading import Reading, read_text
+from charlm.inference.surprise import LEGEND, pair_lines
 from charlm.model import CharLM
 from charlm.runs.metrics import Row
 from charlm.system.files import cannot_write
@@ -93,13 +95,16 @@ class TensorBoardReporter(Reporter):
                 self._writer.flush()
 
     def show_model(self, step: int, model: CharLM) -> None:
-        """Write histograms of the weights, and of what each layer computes on the passage."""
+        """Write histograms of the weights and of each layer's values on the passage, and the passage's surprise."""
         if self._writer is None:
             return
-        values = {f"weights/{name}": weight.detach() for name, weight in model.named_parameters()}
-        for depth, layer in enumerate(record_activations(model, self._run.passage), start=1):
-            values |= {f"gates/layer_{depth}/{name}": getattr(layer, name) for name in ("i", "f", "o", "g", "c")}
+        reading = read_text(model, self._run.vocabulary, self._run.passage)
+        values: dict[str, Any] = {f"weights/{name}": weight.detach() for name, weight in model.named_parameters()}
+        for name in ("i", "f", "o", "g", "c"):
+            for depth, layer in enumerate(reading.activations[name], start=1):
+                values[f"gates/layer_{depth}/{name}"] = layer
         with self._writing():
+            self._writer.add_text("surprise", _describe_surprise(reading, self._run.config.data.level), step)
             for tag, tensor in values.items():
                 self._writer.add_histogram(tag, tensor, step, bins=NUM_BINS)
 
@@ -149,6 +154,12 @@ def _describe_run(run: RunDescription) -> str:
     lines += ["", f"| predictor | bits per {run.config.data.level} |", "| :-- | --: |"]
     lines += [f"| {name} | {bits:.4f} |" for name, bits in run.baselines_bits.items()]
     return "\n".join(lines)
+
+
+def _describe_surprise(reading: Reading, level: str) -> str:
+    """Return the lines of the passage, below each one digit for every character, as Markdown."""
+    lines = [f"    {line}\n    {digits}" for line, digits in pair_lines(reading, level)]
+    return "\n".join([f"{reading.bits_per_char:.3f} bits. {LEGEND}", "", *lines])
 
 
 def _hyperparameters(config: Config) -> dict[str, tuple[str, bool | float | str]]:

@@ -15,8 +15,9 @@ from tensorboard.plugins.hparams.api_pb2 import Experiment, Status
 from charlm.config import Config
 from charlm.errors import StoppedError
 from charlm.inference.evaluation import Evaluation
+from charlm.inference.trained import load
 from charlm.runs.directory import RunDirectory
-from charlm.training.loop import train
+from charlm.training.loop import PASSAGE_LENGTH, train
 from charlm.training.reporter import Reporters
 from charlm.training.tensorboard import TensorBoardReporter
 
@@ -152,6 +153,20 @@ def test_histograms_of_weights_and_gates(events: EventAccumulator) -> None:
         histogram = events.Histograms(f"gates/layer_1/{name}")[-1].histogram_value
         assert low < histogram.min < histogram.max < 1
         assert histogram.num == 256 * 12
+
+
+def test_surprise_of_the_same_passage_at_each_validation(events: EventAccumulator, tmp_path: Path) -> None:
+    """Each validation has the passage with a digit below each character: the bits that it cost the model."""
+    texts = read_texts(events, "surprise")
+    assert [event.step for event in events.Tensors("surprise/text_summary")] == [10, 20, 30]
+    trained = load(tmp_path / "run", "cpu")  # the best model, of one of the validations
+    text = dict(zip([10, 20, 30], texts, strict=True))[trained.checkpoint.step]
+    passage = trained.vocabulary.decode(trained.load_split("val")[:PASSAGE_LENGTH])
+    bits = trained.inspect(passage).surprise_bits
+    rows = [line[4:] for line in text.split("\n")[2:]]
+    assert "".join(rows[::2]).replace("↵", "\n") == passage
+    assert "".join(rows[1::2]) == " " + "".join(str(min(9, round(float(each)))) for each in bits[1:])
+    assert text.startswith(f"{bits[1:].mean():.3f} bits")
 
 
 @pytest.mark.parametrize("offset_s", [0, -5000], ids=["steady clock", "clock set back"])
