@@ -14,6 +14,9 @@ checks = {
     "the version is that of the wheel": metadata.version("charlm") == charlm.__version__,
     "py.typed is there": (package / "py.typed").is_file(),
     "the sources of the kernels are there": {path.name for path in SOURCES.iterdir()} > {*KERNEL_SOURCES},
+    "the parts of the page are there": all(
+        (package / "inspection" / "templates" / f"page.{kind}").is_file() for kind in ("html", "css", "js")
+    ),
     "the kernels build and load": bool(native.available_instruction_sets()),
     "the tests are not installed": not any(path.parts[0] == "tests" for path in metadata.files("charlm") or ()),
 }

@@ -12,6 +12,7 @@ from charlm.cli.compare_layers import compare_layers
 from charlm.cli.completion import VARIABLE, complete
 from charlm.cli.evaluate import evaluate
 from charlm.cli.fetch import fetch
+from charlm.cli.inspect import inspect
 from charlm.cli.options import examples, name_option
 from charlm.cli.output import show, show_mistake, warn
 from charlm.cli.sample import sample
@@ -37,7 +38,7 @@ def cli() -> None:
     """Train, sample, evaluate and compare character-level LSTM language models."""
 
 
-for command in (train, sample, evaluate, compare_layers, fetch):
+for command in (train, sample, evaluate, inspect, compare_layers, fetch):
     cli.add_command(command)
 
 
