@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-import torch
+import numpy as np
 from matplotlib import colors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from charlm.errors import CharlmError, InputError
-from charlm.inference.activations import Activations, record_activations
+from charlm.inference.reading import Floats, Reading, read_text
 from charlm.inference.trained import TrainedModel, load
-from charlm.text.corpus import load_corpus
-from charlm.text.streams import split_ids
+from charlm.inspection.gates import measure_half_lives
+from charlm.inspection.tracking import Tracking, track_properties
+from charlm.text.pictures import name_symbol, picture
 
 STUDIED_LENGTH = 8000
 """Number of characters of the validation split used to select the cells: some hundred lines."""
@@ -33,9 +34,10 @@ MAX_DRAWN_LENGTH = 500
 MIN_WIDTH = 7.6
 """Minimum width of the figure in inches, for the titles."""
 
-VISIBLE = {" ": "\N{OPEN BOX}", "\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"}
-"""Characters that are invisible on an axis, and the symbols drawn for them."""
+FEATURES = ("place in the line", "place in the word", "first line of a paragraph")
+"""The properties of a text for each of which a cell is drawn."""
 
+LINE_END = picture("\n")
 
 TITLES = {
     "f": "f   forget gate: the share of the old c that is kept",
@@ -48,60 +50,39 @@ TITLES = {
 
 
 class Choice(NamedTuple):
-    """A selected cell, the reason, and a measure of it: a correlation, or the mean of f."""
+    """A selected cell, the reason, and a measure of it: a correlation, or a half-life in characters."""
 
     cell: int
     reason: str
     measure: str
 
 
-def count_since(text: str, ends: str) -> list[float]:
-    """Return, for each character, the number of characters since the last one in `ends`."""
-    counts, count = [], 0
-    for character in text:
-        count = 0 if character in ends else count + 1
-        counts.append(float(count))
-    return counts
-
-
-def mark_heads(text: str) -> list[float]:
-    """Return 1 for each character in the first line of a paragraph, and 0 for the others."""
-    return [float("\n" not in text[:end].rpartition("\n\n")[2]) for end in range(1, len(text) + 1)]
-
-
-def choose_cells(activations: Activations, text: str) -> list[Choice]:
-    """Return the cell whose c correlates most with each feature of the text, and the cell that forgets least."""
-    features = {
-        "place in line": count_since(text, "\n"),
-        "place in word": count_since(text, " \n\t.,;:!?'\"-"),
-        "paragraph's 1st line": mark_heads(text),
-    }
-    kept = activations.f.mean(dim=0)  # (H,)
-    spread = activations.c.std(dim=0)  # (H,)
-    is_varied = spread >= spread.median()  # a cell that never changes also forgets nothing, but is not informative
+def choose_cells(reading: Reading, tracking: Tracking, layer: int) -> list[Choice]:
+    """Return the cell of a layer whose c follows each feature of the text most, and the one that forgets least."""
     scored = []
-    for name, values in features.items():
-        correlation = torch.corrcoef(torch.cat([torch.tensor(values)[None], activations.c.T]))[0, 1:].nan_to_num(0.0)
-        if correlation.any():
-            scored.append((name, "r", correlation.abs(), correlation))
-    scored.append(("keeps longest", "mean f", kept.where(is_varied, -1), kept))
+    for name in FEATURES:
+        if name in tracking.names:
+            correlation = tracking.correlation[tracking.names.index(name), layer]  # (H,)
+            scored.append((name, "r", np.abs(correlation), correlation))
+    half_lives = measure_half_lives(reading)[layer]  # (H,)
+    spread = reading.activations["c"][layer].std(axis=0)  # (H,)
+    is_varied = spread >= np.median(spread)  # a cell that never changes also forgets nothing, but is not informative
+    scored.append(("keeps longest", "half-life", np.where(is_varied, half_lives, -1), half_lives))
     choices: list[Choice] = []
     for reason, unit, score, shown in scored:
         taken = {choice.cell for choice in choices}
-        free = [cell for cell in score.argsort(descending=True).tolist() if cell not in taken]
+        free = [cell for cell in (-score).argsort(kind="stable").tolist() if cell not in taken]
         choices += [Choice(cell, reason, f"{unit} {shown[cell]:.2f}") for cell in free[:1]]
     return choices
 
 
-def draw_panel(axes: Axes, name: str, values: Tensor, choices: list[Choice]) -> None:
+def draw_panel(axes: Axes, name: str, values: Floats, choices: list[Choice]) -> None:
     """Draw a heat map with a row for each cell, and its colour bar."""
     is_gate = name in "fio"
     norm = colors.Normalize(0.0 if is_gate else -1.0, 1.0)
     if name == "c":  # the only unbounded one
-        values = values / values.abs().amax(dim=0).clamp_min(torch.finfo(values.dtype).tiny)
-    image = axes.imshow(
-        values.T.numpy(), aspect="auto", interpolation="none", norm=norm, cmap="Blues" if is_gate else "RdBu_r"
-    )
+        values = values / np.abs(values).max(axis=0).clip(min=np.finfo(values.dtype).tiny)
+    image = axes.imshow(values.T, aspect="auto", interpolation="none", norm=norm, cmap="Blues" if is_gate else "RdBu_r")
     axes.set_title(TITLES[name], loc="left", fontsize=10, pad=3)
     axes.set_yticks(range(len(choices)), [f"{choice.reason}  {choice.cell}" for choice in choices], fontsize=8)
     axes.set_yticks([row - 0.5 for row in range(1, len(choices))], minor=True)
@@ -112,26 +93,27 @@ def draw_panel(axes: Axes, name: str, values: Tensor, choices: list[Choice]) -> 
     bar.outline.set_visible(False)
 
 
-def draw_figure(activations: Activations, symbols: list[str], choices: list[Choice], layer: int) -> Figure:
+def draw_figure(reading: Reading, symbols: list[str], choices: list[Choice], layer: int) -> Figure:
     """Return the figure: one panel each for f, i, g, c, o and h over the same characters."""
-    height = 0.5 + len(Activations._fields) * (0.42 + 0.16 * len(choices))
+    height = 0.5 + len(TITLES) * (0.42 + 0.16 * len(choices))
     figure = Figure(figsize=(max(MIN_WIDTH, 2.6 + 0.105 * len(symbols)), height), layout="constrained")
-    panels = figure.subplots(len(Activations._fields), 1, sharex=True)
+    panels = figure.subplots(len(TITLES), 1, sharex=True)
     rows = [choice.cell for choice in choices]
-    for axes, name, values in zip(panels, Activations._fields, activations, strict=True):
-        draw_panel(axes, name, values[:, rows], choices)
+    for axes, name in zip(panels, TITLES, strict=True):
+        draw_panel(axes, name, reading.activations[name][layer][:, rows], choices)
         axes.set_xticks(range(len(symbols)), symbols, fontsize=8, family="monospace", va="baseline")
         axes.tick_params(labelbottom=True, pad=9)
-        for end in (place for place, symbol in enumerate(symbols) if symbol == VISIBLE["\n"]):
+        for end in (place for place, symbol in enumerate(symbols) if symbol == LINE_END):
             axes.axvline(end + 0.5, color="black", linewidth=0.5)
-    figure.suptitle(f"{len(choices)} of the {activations.h.shape[1]} cells of layer {layer + 1}", fontsize=11)
+    num_cells = reading.activations["c"].shape[2]
+    figure.suptitle(f"{len(choices)} of the {num_cells} cells of layer {layer + 1}", fontsize=11)
     return figure
 
 
 def encode_text(trained: TrainedModel, text: str) -> Tensor:
     """Return the ids of the text given by --text."""
-    if not 1 <= len(text) <= MAX_DRAWN_LENGTH:
-        raise InputError(f"--text: expected 1 to {MAX_DRAWN_LENGTH} characters, got {len(text)}.")
+    if not 2 <= len(text) <= MAX_DRAWN_LENGTH:
+        raise InputError(f"--text: expected 2 to {MAX_DRAWN_LENGTH} characters, got {len(text)}.")
     unknown = sorted(set(text) - set(trained.vocabulary.ids)) if trained.vocabulary.level == "char" else []
     if unknown:
         raise InputError(f"--text: not in the model's vocabulary: {', '.join(map(repr, unknown))}; remove them.")
@@ -144,19 +126,13 @@ def draw_run(trained: TrainedModel, text: str | None, layer: int | None, out: Pa
     layer = len(cells) if layer is None else layer
     if layer > len(cells):
         raise InputError(f"--layer: expected one of 1 to {len(cells)}, got {layer}.")
-    data = trained.checkpoint.config.data
-    corpus = load_corpus(data.path, data.level)
-    if corpus.digest != trained.checkpoint.corpus_digest:
-        raise InputError(f"{data.path}: the text has changed since the model was trained.")
-    studied = split_ids(corpus.ids, data.val_frac, data.test_frac).val[:STUDIED_LENGTH].long()
+    model, vocabulary = trained.model, trained.vocabulary
+    studied = trained.load_split("val")[:STUDIED_LENGTH].long()
     drawn = studied[:DRAWN_LENGTH] if text is None else encode_text(trained, text)
-
-    def read(ids: Tensor) -> list[str]:
-        return [trained.vocabulary.symbols[index] for index in ids.tolist()]
-
-    choices = choose_cells(record_activations(trained.model, studied)[layer - 1], "".join(read(studied)))
-    symbols = [VISIBLE.get(symbol, symbol if symbol.isprintable() else "·") for symbol in read(drawn)]
-    figure = draw_figure(record_activations(trained.model, drawn)[layer - 1], symbols, choices, layer - 1)
+    reading = read_text(model, vocabulary, studied)
+    choices = choose_cells(reading, track_properties(reading, vocabulary.level), layer - 1)
+    symbols = [name_symbol(vocabulary.symbols[index], vocabulary.level) for index in drawn.tolist()]
+    figure = draw_figure(read_text(model, vocabulary, drawn), symbols, choices, layer - 1)
     figure.savefig(out, dpi=110)
     return choices
 

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from repository import load_script
 
 from charlm.config import Config
+from charlm.inference.reading import read_text
+from charlm.inference.trained import load
+from charlm.inspection.properties import measure_properties
+from charlm.inspection.tracking import track_properties
 from charlm.training.loop import train
 
 TEXT = "ANNA:\nCome in, it rains.\nSit down.\n\nBORIS:\nThank you; I will not stay for $5.\n\n" * 30
@@ -37,12 +41,12 @@ def test_it_draws_a_png(run_path: Path, tmp_path: Path, options: list[str]) -> N
     result = CliRunner().invoke(draw_gates.main, [str(run_path), "--out", str(out), *options])
     assert result.exit_code == 0, result.output
     assert out.read_bytes().startswith(b"\x89PNG")
-    assert "place in line (r " in result.stdout
+    assert "place in the line (r " in result.stdout
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--layer", "3"], "1 to 2"), (["--text", "Ω"], "vocabulary: 'Ω'"), (["--text", ""], "expected 1 to 500")],
+    [(["--layer", "3"], "1 to 2"), (["--text", "ΩI"], "vocabulary: 'Ω'"), (["--text", ""], "expected 2 to 500")],
     ids=["no such layer", "unknown character", "empty text"],
 )
 def test_invalid_options_are_refused(run_path: Path, tmp_path: Path, options: list[str], message: str) -> None:
@@ -53,19 +57,14 @@ def test_invalid_options_are_refused(run_path: Path, tmp_path: Path, options: li
     assert message in result.stderr
 
 
-def test_it_finds_the_cell_that_counts_the_line() -> None:
+def test_it_draws_the_cells_that_follow_the_text(run_path: Path) -> None:
     """The cell that follows the position in the line is selected for it, and no cell is selected twice."""
-    torch.manual_seed(0)
-    text = TEXT[:400]
-    c = torch.randn(len(text), 6)
-    c[:, 4] = -torch.tensor(draw_gates.count_since(text, "\n"))
-    others = torch.rand(5, len(text), 6)
-    activations = draw_gates.Activations(others[0], others[1], others[2], c, others[3], others[4])
-    choices = draw_gates.choose_cells(activations, text)
-    assert choices[0] == (4, "place in line", "r -1.00")
+    trained = load(run_path, "cpu")
+    reading = read_text(trained.model, trained.vocabulary, trained.load_split("val")[:100].long())
+    c = reading.activations["c"]
+    c[1] = np.random.default_rng(0).normal(size=c.shape[1:])
+    c[1, :, 4] = -measure_properties("".join(reading.symbols))["place in the line"]
+    choices = draw_gates.choose_cells(reading, track_properties(reading, "char"), 1)
+    assert choices[0] == (4, "place in the line", "r -1.00")
     assert len({choice.cell for choice in choices}) == len(choices) == 4
-
-
-def test_heads_are_the_first_lines_of_paragraphs() -> None:
-    """The characters of a paragraph's first line are marked up to its line break, the others are not."""
-    assert draw_gates.mark_heads("ab\nc\n\nd\n") == [1, 1, 0, 0, 0, 1, 1, 0]
+    assert choices[3].reason == "keeps longest"
