@@ -86,6 +86,17 @@ def test_damaged_files_are_encoded_again(name: str, content: bytes | None, path:
     assert [entry.name for entry in folder.parent.iterdir()] == [folder.name]
 
 
+def test_damage_of_the_size_is_mended(path: str, folder: Path) -> None:
+    """An encoding whose stored size is damaged, so that it does not seem to be of this text, is replaced too."""
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | {"num_bytes": 1}))
+    with pytest.warns(UserWarning, match=r"meta\.json does not have its checksum"):
+        corpus, readings = load(path)
+    assert readings == ["encoding", "numbering"]
+    assert_whole(corpus)
+    assert load(path)[1] == ["reading", "verifying"]
+
+
 def test_a_pipe_is_encoded_again(path: str, folder: Path) -> None:
     """A pipe in the place of a file is not waited for."""
     (folder / "meta.json").unlink()
