@@ -39,7 +39,7 @@ def _format_gain(difference: dict[str, Any]) -> str:
         return gain
     low, high = difference["interval_nats"]
     text = f"{gain} ({low:+.4f} to {high:+.4f})"
-    return text if difference["verdict"] == "undecided" else f"**{text}**"
+    return f"**{text}**" if difference["verdict"] in ("better", "worse") else text
 
 
 @click.command()
@@ -48,7 +48,7 @@ def main(paths: tuple[Path, ...]) -> None:
     """Print a table for each results.json of PATHS.
 
     The cells are mean test losses in nats ± standard deviation over seeds, then how much lower the loss of one depth is
-    than that of another, with its 95 % interval, bold where that leaves zero out.
+    than that of another, with its 95 % interval, bold where the verdict is better or worse.
     """
     for path in paths:
         click.echo(f"{path}\n\n{tabulate(json.loads(path.read_bytes()))}\n")

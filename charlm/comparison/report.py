@@ -4,14 +4,16 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from charlm.comparison.advice import advise
 from charlm.comparison.arms import UNITS
 from charlm.comparison.experiment import ArmOutcome
 from charlm.comparison.figures import draw_curves, draw_depths, draw_trials
 from charlm.comparison.plan import Plan
-from charlm.comparison.results import ArmFindings, Difference, Group, Results, summarize
+from charlm.comparison.results import ArmFindings, Group, Results, summarize
 from charlm.comparison.search import SEARCHED
 from charlm.comparison.table import format_table
 from charlm.comparison.tuning_report import describe_edges, describe_tuning, format_tuning
+from charlm.comparison.verdict_report import describe_difference, describe_statistics
 from charlm.config.yaml_source import write_yaml
 from charlm.system.files import write_atomically
 
@@ -58,6 +60,8 @@ def format_report(results: Results) -> str:
         ", ".join(f"{name} {version}" for name, version in results.versions.items())
         + ". The configuration, in which depth, width and seed differ between runs:",
         "```yaml\n" + write_yaml(results.config) + "```",
+        "## Advice",
+        *advise(results),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -69,10 +73,9 @@ def _describe_setting(results: Results) -> str:
         f"Corpus {results.config['data']['path']}; every run trains on {results.num_chars:,} characters, the same in "
         f"the same order; seeds {seeds}. {describe_tuning(results)}",
         f"Loss is that of the {part} on the weights with the lowest validation loss, mean and standard deviation (sd) "
-        "over seeds. Differences are paired by seed, with 95 % intervals by Student's t.",
+        "over seeds.",
+        *describe_statistics(results),
     ]
-    if len(results.seeds) < 2:
-        lines.append("**One seed gives no estimate of chance: nothing can be concluded from these differences.**")
     return "\n\n".join(lines)
 
 
@@ -81,13 +84,8 @@ def _format_group(results: Results, group: Group) -> str:
     titles = ["layers", "width", "parameters", "off budget", *SEARCHED.values(), f"{results.loss} loss, nats", "sd"]
     titles += ["bits", "perplexity", "val loss", "characters/s", "time, s"]
     table = format_table(titles, [_format_arm(arm) for arm in group.arms])
-    at_edge = {arm.num_layers for arm in group.arms if arm.edge}
-    verdicts = "\n".join(
-        _describe_difference(difference)
-        for difference in group.differences
-        if not {difference.from_layers, difference.to_layers} & at_edge
-    )
-    verdicts = verdicts or "No two depths can be compared: none share a finished seed, or all are at an edge."
+    verdicts = "\n".join(describe_difference(difference, results.seeds) for difference in group.differences)
+    verdicts = verdicts or "No two depths have a finished run."
     return "\n\n".join([f"## {group.budget:,} {unit}", table, verdicts, *describe_edges(group)])
 
 
@@ -112,27 +110,6 @@ def _format_arm(arm: ArmFindings) -> list[str]:
         mean([run.chars_per_s for run in arm.runs], ",.0f"),
         mean([run.elapsed_s for run in arm.runs], ",.0f"),
     ]
-
-
-def _describe_difference(difference: Difference) -> str:
-    first, second = _count_layers(difference.from_layers), _count_layers(difference.to_layers)
-    gain, interval = difference.mean_gain_nats, difference.interval_nats
-    if interval is None:
-        return f"- {second} against {first}: gain {gain:+.4f} nats under one seed, which is not enough to decide."
-    between = f"95 % interval {interval[0]:+.4f} to {interval[1]:+.4f}, {len(difference.seeds)} seeds"
-    if difference.verdict == "undecided":
-        more = (difference.num_seeds_to_decide or 0) - len(difference.seeds)
-        what = f"about {more} more {'seed' if more == 1 else 'seeds'}" if more > 0 else "no number of seeds in sight"
-        return f"- **Undecided**: {second} against {first}, gain {gain:+.4f} nats ({between}); {what} would decide it."
-    is_better = difference.verdict == "better"
-    word = "lower" if is_better else "higher"
-    return (
-        f"- {second} **{'beat' if is_better else 'lose to'}** {first}: loss {word} by {abs(gain):.4f} nats ({between})."
-    )
-
-
-def _count_layers(num_layers: int) -> str:
-    return "1 layer" if num_layers == 1 else f"{num_layers} layers"
 
 
 def _format_parts(results: Results) -> str:

@@ -7,7 +7,6 @@ import math
 import platform
 import statistics
 from collections.abc import Sequence
-from itertools import combinations, groupby
 from typing import Any, Literal
 
 import torch
@@ -18,8 +17,9 @@ from charlm.comparison.experiment import ArmOutcome
 from charlm.comparison.outcome import Finding, Outcome
 from charlm.comparison.plan import Plan
 from charlm.comparison.search import Values, configured_values
-from charlm.comparison.statistics import CONFIDENCE, PairedDifference
+from charlm.comparison.statistics import CONFIDENCE
 from charlm.comparison.tuning import TrialState, find_edge, measure_spread
+from charlm.comparison.verdicts import Contestant, Difference, judge
 from charlm.system.version import __version__
 
 Loss = Literal["test", "val"]
@@ -69,31 +69,12 @@ class ArmFindings(Finding):
     perplexity: float | None = Field(description="e to the mean loss.")
 
 
-class Difference(Finding):
-    """How much lower the loss of one depth is than that of another with the same budget, paired by seed."""
-
-    from_layers: int = Field(description="The depth that the other is compared with.")
-    to_layers: int = Field(description="The other depth.")
-    seeds: list[int] = Field(description="The seeds under which both finished.")
-    gains_nats: list[float] = Field(description="Loss of the first minus loss of the other, one for each seed.")
-    mean_gain_nats: float = Field(description="Their mean; positive where the other depth is better.")
-    sd_gain_nats: float | None = Field(description="Their standard deviation; null for one seed.")
-    interval_nats: tuple[float, float] | None = Field(
-        description="Confidence interval of the mean by Student's t; null for one seed."
-    )
-    verdict: Literal["better", "worse", "undecided"] = Field(description="Verdict on the other depth.")
-    num_seeds_to_decide: int | None = Field(
-        description="Seeds at which the interval would exclude zero, with the same mean and spread; null if none in "
-        "sight."
-    )
-
-
 class Group(Finding):
     """The depths at one budget."""
 
     budget: int = Field(description="Requested amount of the matched quantity.")
     arms: list[ArmFindings]
-    differences: list[Difference] = Field(description="The differences of every pair of depths that share a seed.")
+    differences: list[Difference] = Field(description="Of every pair of depths that both have a finished run.")
 
 
 class Results(Finding):
@@ -105,6 +86,7 @@ class Results(Finding):
     loss: Loss = Field(description="The part of the text whose loss is compared, on the best weights by validation.")
     confidence: float = Field(CONFIDENCE, description="Confidence level of the intervals.")
     seeds: list[int] = Field(description="Every arm is trained once under each.")
+    num_comparisons: int = Field(description="Pairs of depths in all groups, for which the verdicts are corrected.")
     num_trials: int = Field(description="Trials that each arm was tuned with, without extensions; 0 for none.")
     num_chars: int = Field(description="Characters that every run trains on, repetitions counted.")
     baselines_bits: dict[str, float] = Field(description="Bits per character of simple predictors on the val part.")
@@ -125,19 +107,17 @@ def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Resul
     loss: Loss = "test" if plan.has_test else "val"
     finished = [run for outcome in outcomes for run in outcome.runs.values()]
     settings = plan.config.train
-    configured = None if plan.num_trials else configured_values(plan.config)
+    groups = _summarize_groups(outcomes, None if plan.num_trials else configured_values(plan.config), loss)
     return Results(
         command=command,
         match=plan.arms[0].match,
         loss=loss,
         seeds=plan.seeds,
+        num_comparisons=sum(math.comb(len(group.arms), 2) for group in groups),
         num_trials=plan.num_trials,
         num_chars=settings.max_steps * settings.batch_size * settings.seq_length,
         baselines_bits=finished[0].baselines_bits if finished else {},
-        groups=[
-            _summarize_group(budget, list(group), configured, loss)
-            for budget, group in groupby(outcomes, lambda outcome: outcome.arm.budget)
-        ],
+        groups=groups,
         config=plan.config.model_dump(),
         corpus_digest=plan.corpus_digest,
         versions=describe_versions(),
@@ -154,18 +134,26 @@ def describe_versions() -> dict[str, str]:
     }
 
 
-def _summarize_group(budget: int, outcomes: Sequence[ArmOutcome], configured: Values | None, loss: Loss) -> Group:
-    pairs = [_compare(first, second, loss) for first, second in combinations(outcomes, 2)]
-    return Group(
-        budget=budget,
-        arms=[_summarize_arm(outcome, configured, loss) for outcome in outcomes],
-        differences=[difference for difference in pairs if difference],
+def _summarize_groups(outcomes: Sequence[ArmOutcome], configured: Values | None, loss: Loss) -> list[Group]:
+    arms: dict[int, list[ArmFindings]] = {}
+    for outcome in outcomes:
+        arms.setdefault(outcome.arm.budget, []).append(_summarize_arm(outcome, configured, loss))
+    differences = judge([[_enter(arm, loss) for arm in group] for group in arms.values()])
+    return [
+        Group(budget=budget, arms=group, differences=pairs)
+        for (budget, group), pairs in zip(arms.items(), differences, strict=True)
+    ]
+
+
+def _enter(arm: ArmFindings, loss: Loss) -> Contestant:
+    return Contestant(
+        arm.num_layers, _losses(arm.runs, loss), arm.best_trials_spread_nats, is_at_edge=arm.edge is not None
     )
 
 
 def _summarize_arm(outcome: ArmOutcome, configured: Values | None, loss: Loss) -> ArmFindings:
     arm: Arm = outcome.arm
-    losses = list(_losses(outcome, loss).values())
+    losses = _losses(list(outcome.runs.values()), loss)
     mean = statistics.fmean(losses) if losses else None
     return ArmFindings(
         num_layers=arm.num_layers,
@@ -188,27 +176,7 @@ def _summarize_arm(outcome: ArmOutcome, configured: Values | None, loss: Loss) -
     )
 
 
-def _losses(outcome: ArmOutcome, loss: Loss) -> dict[int, float]:
-    """Return the losses that are compared, by seed."""
-    losses = {seed: run.test_loss_nats if loss == "test" else run.val_loss_nats for seed, run in outcome.runs.items()}
-    return {seed: value for seed, value in losses.items() if value is not None}
-
-
-def _compare(first: ArmOutcome, second: ArmOutcome, loss: Loss) -> Difference | None:
-    """Return how much lower the second arm's loss is, or None where the two share no seed."""
-    losses, others = _losses(first, loss), _losses(second, loss)
-    seeds = sorted(losses.keys() & others.keys())
-    if not seeds:
-        return None
-    difference = PairedDifference(tuple(losses[seed] - others[seed] for seed in seeds))
-    return Difference(
-        from_layers=first.arm.num_layers,
-        to_layers=second.arm.num_layers,
-        seeds=seeds,
-        gains_nats=list(difference.gains),
-        mean_gain_nats=difference.mean,
-        sd_gain_nats=difference.sd,
-        interval_nats=difference.interval,
-        verdict=difference.verdict,
-        num_seeds_to_decide=difference.num_seeds_to_decide,
-    )
+def _losses(runs: Sequence[Outcome], loss: Loss) -> list[float]:
+    """Return the losses that are compared."""
+    losses = [run.test_loss_nats if loss == "test" else run.val_loss_nats for run in runs]
+    return [value for value in losses if value is not None]

@@ -17,7 +17,7 @@ from charlm.comparison.process import Stop, Task, train_task
 from charlm.comparison.report import format_report, write_report
 from charlm.comparison.results import Results, summarize
 from charlm.comparison.search import configured_values
-from charlm.comparison.statistics import PairedDifference
+from charlm.comparison.statistics import compare_means
 from charlm.comparison.stored_plan import store_plan
 from charlm.comparison.tuning import MAX_EXTENSIONS, Trial
 from charlm.comparison.work import Progress
@@ -82,19 +82,19 @@ def test_arms_read_the_same_characters(quick: Config) -> None:
 
 
 def test_results(quick: Config, tmp_path: Path) -> None:
-    """The results hold every run, means and spreads over seeds, and differences paired by seed."""
+    """The results hold every run, means and spreads over seeds, and the differences of the test losses."""
     results, said = compare(plan(quick, [1, 2]), tmp_path)
     [group] = results.groups
     losses = [[run.test_loss_nats for run in arm.runs] for arm in group.arms]
-    gains = [one - two for one, two in zip(*losses, strict=True)]
     assert len(said) == 4
     assert results.loss == "test"
     assert results.num_chars == 6 * 4 * 16
     assert group.arms[0].mean_loss_nats == pytest.approx(statistics.fmean(losses[0]))
     assert group.arms[1].sd_loss_nats == pytest.approx(statistics.stdev(losses[1]))
     [difference] = group.differences
-    assert difference.gains_nats == pytest.approx(gains)
-    assert difference.interval_nats == pytest.approx(PairedDifference(tuple(gains)).interval)
+    [expected] = compare_means(losses)
+    assert (difference.mean_gain_nats, difference.interval_nats) == (expected.gain, expected.interval)
+    assert results.num_comparisons == 1
     run = group.arms[1].runs[1]
     assert run.curve.num_chars == [3 * 4 * 16, 6 * 4 * 16]
     assert min(run.curve.loss_nats) == run.val_loss_nats
@@ -125,6 +125,7 @@ def test_report(quick: Config, tmp_path: Path) -> None:
     assert "95 % interval" in report
     assert "Nothing was tuned" in report
     assert "nothing can be concluded" not in report
+    assert "## Advice\n\nFor texts like " in report
     for name in ("curves.png", "depth.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
@@ -157,6 +158,10 @@ def test_tuning_takes_the_best_trial(quick: Config, tmp_path: Path) -> None:
         assert [configured_values(config) for config in trials] == [trial.values for trial in arm.trials]
         assert {config.train.seed for config in trials} == {0}
         assert all(f"{size}-trial-{trial.number:02}" in ended for trial in arm.trials)
+    [group] = results.groups
+    [difference] = group.differences
+    assert difference.tuning_spread_nats == sum(arm.best_trials_spread_nats for arm in group.arms)
+    assert (difference.verdict == "edge of search") == any(arm.edge for arm in group.arms)
     report = write_report(planned, read_comparison(planned, tmp_path, {}), tmp_path, "charlm compare-layers")
     assert (tmp_path / "tuning.png").read_bytes().startswith(b"\x89PNG")
     assert "extension |" in report
@@ -264,7 +269,7 @@ def test_failed_run_is_reported_and_the_rest_goes_on(quick: Config, tmp_path: Pa
     results, said = compare(planned, tmp_path)
     first, second = results.groups[0].arms
     assert (len(first.runs), len(second.runs)) == (2, 1)
-    assert results.groups[0].differences[0].seeds == [2]
+    assert results.groups[0].differences[0].interval_nats is not None
     assert blocked.name in second.failures
     assert "cannot resume" in second.failures[blocked.name]
     assert f"- {blocked.name}: " in format_report(results)
@@ -278,4 +283,4 @@ def test_report_of_what_is_there(quick: Config, tmp_path: Path) -> None:
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["groups"][0]["differences"] == []
     assert set(results["groups"][0]["arms"][0]["failures"].values()) == {"not finished"}
-    assert "No two depths can be compared: none share a finished seed" in (tmp_path / "report.md").read_text()
+    assert "No two depths have a finished run" in (tmp_path / "report.md").read_text()
