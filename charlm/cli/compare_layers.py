@@ -1,9 +1,11 @@
 """compare-layers: plan a comparison, train the runs that are not finished, and write the report."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import click
+from click.core import ParameterSource
 
 from charlm.cli.options import CONFIG, SET, examples, numbers_from, parse_share
 from charlm.cli.output import show, warn
@@ -67,7 +69,7 @@ from charlm.errors import CharlmError, InputError
     default="1/1",
     help="Train only the I-th of N shares of the arms, and leave the report to --report-only.",
 )
-@click.option("--report-only", is_flag=True, help="Train nothing; report the finished runs.")
+@click.option("--report-only", is_flag=True, help="Train nothing; report the comparison in the directory of --out.")
 @SET
 @click.option(
     "--out",
@@ -98,13 +100,19 @@ def compare_layers(
     from charlm.comparison.plan import plan_comparison
     from charlm.comparison.process import wait_for_orphans
     from charlm.comparison.report import write_report
-    from charlm.comparison.stored_plan import refuse_other_plan
+    from charlm.comparison.stored_plan import read_plan, refuse_other_arguments, refuse_other_plan
     from charlm.comparison.work import Progress
     from charlm.config import load_config
 
-    config = load_config(config_path, overrides)
-    plan = plan_comparison(config, layers, seeds, match, budgets, tune, make_reporter(out).read)
-    refuse_other_plan(plan, out)
+    if report_only:
+        plan = read_plan(out)
+        config = load_config(config_path, overrides) if config_path or overrides else None
+        refuse_other_arguments(plan, out, _find_given_options(), config)
+    else:
+        config = load_config(config_path, overrides)
+        plan = plan_comparison(config, layers, seeds, match, budgets, tune, make_reporter(out).read)
+        plan = replace(plan, command=command)
+        refuse_other_plan(plan, out)
     show(format_plan(plan), err=True)
     failures: dict[Path, str] = {}
     if not report_only:
@@ -118,7 +126,18 @@ def compare_layers(
         arms = read_comparison(plan, out, failures)
         if report_only and not any(arm.runs for arm in arms):
             raise InputError(f"{out}: no run of this comparison has finished. Train first, without --report-only.")
-        show(write_report(plan, arms, out, command), nl=False)
+        show(write_report(plan, arms, out, plan.command), nl=False)
         show(f"\nWrote results.json, report.md and figures to {out}.", err=True)
     if failures:
         raise CharlmError(f"{len(failures)} runs failed; the same command tries them again.")
+
+
+def _find_given_options() -> dict[str, object]:
+    """Return the values of the options that plan a comparison, by their names, as far as they were given."""
+    context = click.get_current_context()
+    options = {"layers": "--layers", "seeds": "--seeds", "match": "--match", "budgets": "--budget", "tune": "--tune"}
+    return {
+        option: context.params[name]
+        for name, option in options.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }

@@ -43,6 +43,7 @@ class Plan:
         arms: the depths at each budget.
         seeds: one run of every arm each; equal seeds read the same text in the same order.
         num_trials: trials of the tuning of each arm, without extensions; 0 for no tuning.
+        command: the command line that trains them, for the report.
     """
 
     config: Config
@@ -50,6 +51,7 @@ class Plan:
     arms: list[Arm]
     seeds: list[int]
     num_trials: int
+    command: str = ""
 
     def take_share(self, index: int, count: int) -> "Plan":
         """Return the plan of one of several shares of the arms, assigned in turn.

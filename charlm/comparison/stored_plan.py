@@ -1,10 +1,15 @@
-"""plan.json: the plan of a comparison, kept in its directory so that runs of two plans are never mixed."""
+"""plan.json: the plan of a comparison, kept in its directory.
 
+Runs of two plans are never mixed, and a report needs nothing but the directory.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
+from charlm.comparison.arms import Match, plan_arms
 from charlm.comparison.plan import Plan
 from charlm.comparison.tuning import tuning_seed
 from charlm.config import Config
@@ -32,18 +37,22 @@ class StoredPlan(BaseModel):
         seeds: of the runs.
         num_trials: candidates that each arm is tuned with; 0 for none.
         corpus_digest: SHA-256 of the text.
+        vocabulary_size: of the text.
         config: what all runs share, by section.
+        command: the latest command line that trained.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    match: str
-    budgets: list[int]
-    layers: list[int]
-    seeds: list[int]
-    num_trials: int
+    match: Match
+    budgets: list[PositiveInt] = Field(min_length=1)
+    layers: list[PositiveInt] = Field(min_length=1)
+    seeds: list[NonNegativeInt] = Field(min_length=1)
+    num_trials: NonNegativeInt
     corpus_digest: str
+    vocabulary_size: PositiveInt
     config: dict[str, dict[str, Any]]
+    command: str
 
 
 def refuse_other_plan(plan: Plan, directory: Path) -> None:
@@ -77,15 +86,75 @@ def store_plan(plan: Plan, directory: Path) -> None:
     refuse_other_plan(plan, directory)
     stored = StoredPlan(
         match=plan.arms[0].match,
-        budgets=sorted({arm.budget for arm in plan.arms}),
-        layers=sorted({arm.num_layers for arm in plan.arms}),
+        budgets=list(dict.fromkeys(arm.budget for arm in plan.arms)),
+        layers=list(dict.fromkeys(arm.num_layers for arm in plan.arms)),
         seeds=plan.seeds,
         num_trials=plan.num_trials,
         corpus_digest=plan.corpus_digest,
+        vocabulary_size=plan.arms[0].vocabulary_size,
         config=plan.config.model_dump(),
+        command=plan.command,
     )
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / FILE_NAME, (stored.model_dump_json(indent=2) + "\n").encode())
+
+
+def read_plan(directory: Path) -> Plan:
+    """Return the plan of the latest command that trained in a directory; the text is not needed.
+
+    Raises:
+        InputError: the directory holds no plan, or one that cannot be read.
+    """
+    path = directory / FILE_NAME
+    stored = _read(path)
+    if stored is None:
+        raise InputError(
+            f"{directory}: there is no comparison here, for {path} is missing. Name the directory of a comparison with "
+            "--out, or train first, without --report-only."
+        )
+    config = parse_config(stored.config, str(path))
+    arms = plan_arms(stored.layers, stored.match, stored.budgets, stored.vocabulary_size, config.model.embed_size)
+    return Plan(config, stored.corpus_digest, arms, stored.seeds, stored.num_trials, stored.command)
+
+
+def refuse_other_arguments(plan: Plan, directory: Path, options: Mapping[str, object], config: Config | None) -> None:
+    """Check that the arguments beside ``--report-only`` are those of the stored plan.
+
+    A report of a part is refused: its verdicts would be corrected for that part alone, which was chosen by a person who
+    may have seen the whole.
+
+    Args:
+        plan: the stored one.
+        directory: of the comparison.
+        options: the values of the options that were given, by their names; lists in any order.
+        config: that of the command line; None if none was given.
+
+    Raises:
+        InputError: an argument differs.
+    """
+    stored: dict[str, object] = {
+        "--layers": {arm.num_layers for arm in plan.arms},
+        "--seeds": set(plan.seeds),
+        "--match": plan.arms[0].match,
+        "--budget": {arm.budget for arm in plan.arms},
+        "--tune": plan.num_trials,
+    }
+    changes = [
+        f"{name} was {_show(stored[name])} and is now {_show(value)}"
+        for name, value in options.items()
+        if (set(value) if isinstance(value, list) else value) != stored[name]
+    ]
+    changes += _find_changed_keys(plan.config, config, LOOSE_KEYS) if config else []
+    if changes:
+        raise InputError(
+            f"{directory}: --report-only reports the whole comparison of this directory, with its own arguments; "
+            + "; ".join(changes)
+            + ". Leave these arguments out, or repeat the command without --report-only."
+        )
+
+
+def _show(value: object) -> str:
+    return ",".join(map(str, sorted(value))) if isinstance(value, set | list) else str(value)
 
 
 def _read(path: Path) -> StoredPlan | None:

@@ -1,6 +1,7 @@
 """plan.json: a comparison resumes with its own plan, and another plan in its directory is an error."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from charlm.comparison.experiment import run_comparison
 from charlm.comparison.plan import Plan, plan_comparison
-from charlm.comparison.stored_plan import refuse_other_plan, store_plan
+from charlm.comparison.stored_plan import read_plan, refuse_other_arguments, refuse_other_plan, store_plan
 from charlm.config import Config
 from charlm.errors import InputError
 
@@ -21,11 +22,13 @@ def plan(config: Config, **changes: Any) -> Plan:
 
 def test_plan_is_stored(config: Config, tmp_path: Path) -> None:
     """The file holds the configuration, the text's digest, and every option that makes the plan."""
-    planned = plan(config, num_trials=3)
+    planned = replace(plan(config, num_trials=3), command="charlm compare-layers a.yaml")
     store_plan(planned, tmp_path / "out")
     stored = json.loads((tmp_path / "out" / "plan.json").read_text())
     assert stored.pop("config") == config.model_dump()
     assert stored.pop("corpus_digest") == planned.corpus_digest
+    assert stored.pop("vocabulary_size") == planned.arms[0].vocabulary_size
+    assert stored.pop("command") == "charlm compare-layers a.yaml"
     assert stored == {"match": "parameters", "budgets": [4000], "layers": [1, 2], "seeds": [1, 2], "num_trials": 3}
 
 
@@ -122,3 +125,62 @@ def test_damaged_plan_is_refused(config: Config, tmp_path: Path, content: str) -
     (tmp_path / "plan.json").write_text(content)
     with pytest.raises(InputError, match=r"plan\.json: cannot be read as a plan"):
         store_plan(plan(config), tmp_path)
+    with pytest.raises(InputError, match=r"plan\.json: cannot be read as a plan"):
+        read_plan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seeds": []}, {"layers": [0]}, {"vocabulary_size": 0}, {"match": "depth"}, {"num_trials": -1}], ids=str
+)
+def test_impossible_plan_is_refused(config: Config, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """A plan that no command can have stored is named as a file that cannot be read."""
+    store_plan(plan(config), tmp_path)
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(InputError, match=r"plan\.json: cannot be read as a plan"):
+        read_plan(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{}, {"match": "compute", "depths": [3, 1]}, {"num_trials": 2}], ids=str)
+def test_stored_plan_is_read_without_the_text(config: Config, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """What is read is the plan that was stored, in its order, though the text is gone."""
+    planned = replace(plan(config, budgets=[6000, 4000], **changes), command="charlm compare-layers")
+    store_plan(planned, tmp_path / "out")
+    Path(config.data.path).unlink()
+    assert read_plan(tmp_path / "out") == planned
+
+
+def test_directory_without_a_plan_is_refused(tmp_path: Path) -> None:
+    """A directory that is not there holds no comparison, and is not made."""
+    with pytest.raises(InputError, match="there is no comparison here, for .*plan.json is missing"):
+        read_plan(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arguments_of_the_plan_are_accepted(config: Config, tmp_path: Path) -> None:
+    """Arguments that say what is stored are accepted, lists in any order, and keys that change no run."""
+    options = {"--layers": [2, 1], "--seeds": [2, 1], "--match": "parameters", "--budget": [4000], "--tune": 0}
+    refuse_other_arguments(plan(config), tmp_path, options, config.replace("train", log_every=3))
+    refuse_other_arguments(plan(config), tmp_path, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"--layers": [1]}, "--layers was 1,2 and is now 1"),
+        ({"--seeds": [3, 1, 2]}, "--seeds was 1,2 and is now 1,2,3"),
+        ({"--match": "width"}, "--match was parameters and is now width"),
+        ({"--budget": [4000, 5000]}, "--budget was 4000 and is now 4000,5000"),
+        ({"--tune": 3, "--layers": [1, 2]}, "arguments; --tune was 0 and is now 3. Leave"),
+    ],
+)
+def test_other_arguments_are_refused(config: Config, tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    """A part of the comparison, or more than it, is refused with both values."""
+    with pytest.raises(InputError, match=message):
+        refuse_other_arguments(plan(config), tmp_path, options, None)
+
+
+def test_another_configuration_beside_the_plan_is_refused(config: Config, tmp_path: Path) -> None:
+    """A configuration that would make other runs is refused with the key and both values."""
+    with pytest.raises(InputError, match=r"train\.max_steps was \d+ and is now 31"):
+        refuse_other_arguments(plan(config), tmp_path, {}, config.replace("train", max_steps=31))
