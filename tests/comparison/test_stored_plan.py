@@ -152,7 +152,7 @@ def test_stored_plan_is_read_without_the_text(config: Config, tmp_path: Path, ch
 
 def test_directory_without_a_plan_is_refused(tmp_path: Path) -> None:
     """A directory that is not there holds no comparison, and is not made."""
-    with pytest.raises(InputError, match="there is no comparison here, for .*plan.json is missing"):
+    with pytest.raises(InputError, match=r"there is no comparison here, for .*plan\.json is missing"):
         read_plan(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
