@@ -13,7 +13,7 @@ def describe_statistics(results: Results) -> list[str]:
         f"A difference is that of two means over seeds, with its 95 % interval by Student's t. The sd is "
         "pooled over all depths of a budget, or over the two where that is larger. A verdict needs more than an "
         f"interval without zero: a p-value below 5 % after Holm's correction for all comparisons of this "
-        f"report, {results.num_comparisons} in number. So the probability of any false verdict is 5 %.",
+        f"report, {results.num_comparisons} in number. So the probability of any false verdict is at most 5 %.",
         "The intervals cover what a seed draws: the initial weights, dropout and the resets of the state. They do not "
         "cover the text, its order, which is the same in all runs, or the tuning.",
     ]

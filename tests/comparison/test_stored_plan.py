@@ -112,8 +112,7 @@ def test_nothing_is_trained_under_another_plan(config: Config, tmp_path: Path) -
 def test_runs_without_a_plan_are_refused(config: Config, tmp_path: Path, num_trials: int) -> None:
     """A run or a trial of an unknown plan is not used for this plan."""
     planned = plan(config, num_trials=num_trials)
-    runs = planned.trials(planned.arms[1]) or planned.runs(planned.arms[1], planned.candidates[0])
-    name = runs[1].name
+    name = planned.run_names[1]
     (tmp_path / name).mkdir(parents=True)
     with pytest.raises(InputError, match=f"{name}: this run belongs to no plan"):
         store_plan(planned, tmp_path)
