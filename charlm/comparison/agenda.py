@@ -31,7 +31,8 @@ class Agenda:
         self._groups: list[list[ArmAgenda]] = []
         self._arms: dict[str, ArmAgenda] = {}
         self._owners: dict[str, ArmAgenda] = {}
-        max_parallel_trials = max(1, num_jobs // len({plan.name(arm) for arm in plan.arms}))
+        num_arms = len({plan.name(arm) for arm in plan.arms})
+        max_parallel_trials = max(1, num_jobs // max(1, num_arms))  # a share of few arms may have none
         for group in order_groups(plan.arms):
             names = {plan.name(arm): arm for arm in group if plan.name(arm) not in self._arms}  # each name once
             arms = {name: ArmAgenda(plan, arm, directory, max_parallel_trials) for name, arm in names.items()}
