@@ -6,13 +6,11 @@ process waits for another to read a pipe.
 """
 
 import contextlib
-import os
 import pickle
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +37,14 @@ LOG_NAME = "train.log"
 
 PROGRAM = """
 import pickle, sys
-sys.path[:] = pickle.load(sys.stdin.buffer)
-from charlm.system.signals import end_at_signals
+sys.path[:], task = pickle.load(sys.stdin.buffer)
+from charlm.system.signals import end_at_signals, end_with_stdin
 end_at_signals()
+end_with_stdin()
 from charlm.comparison.process import serve
-serve()
+serve(task)
 """
-"""What the process runs. Modules are found where the parent finds them."""
+"""What the process runs. It can be stopped before it imports torch. Modules are found where the parent finds them."""
 
 MakeReporter = Callable[[Path, str], Reporter]
 
@@ -105,7 +104,7 @@ def train_in_process(task: Task, stop: Stop) -> None:
                 command, bufsize=0, stdin=subprocess.PIPE, stdout=said, stderr=log
             )
         with process, contextlib.suppress(BrokenPipeError):  # the process may die before it has read its task
-            process.stdin.write(pickle.dumps(sys.path) + pickle.dumps(task))  # type: ignore[union-attr]
+            process.stdin.write(pickle.dumps((sys.path, pickle.dumps(task))))  # type: ignore[union-attr]
             _wait(process, stop)
         said.seek(0)
         reason = said.read().decode(errors="replace").strip()
@@ -148,10 +147,9 @@ def _describe_death(code: int) -> str:
     return f"its process was ended by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
-def serve() -> None:
-    """Train the task on stdin, in the new process."""
-    task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
-    threading.Thread(target=_stop_with_stdin, daemon=True).start()
+def serve(pickled_task: bytes) -> None:
+    """Train a task, in the new process."""
+    task: Task = pickle.loads(pickled_task)  # noqa: S301  # from the process that started this one
     drop_lost_messages()
     keep_freed_memory()
     torch.set_num_threads(task.num_threads)
@@ -181,9 +179,3 @@ def train_task(task: Task) -> None:
 
 def _tell(reason: str) -> None:
     sys.stdout.buffer.write(reason.encode(errors="replace"))
-
-
-def _stop_with_stdin() -> None:
-    """Stop this process, as SIGTERM does, when its stdin is closed or the process at its other end has died."""
-    os.read(sys.stdin.fileno(), 1)
-    signal.raise_signal(signal.SIGTERM)

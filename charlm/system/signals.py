@@ -1,6 +1,8 @@
 """Signals that end a process, as a flag that a loop polls, so that it can save before it ends."""
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -75,3 +77,13 @@ def end_at_signals() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def end_with_stdin() -> None:
+    """Send this process SIGTERM as soon as its stdin is closed, or the process at the other end has died."""
+
+    def watch() -> None:
+        os.read(sys.stdin.fileno(), 1)  # not by sys.stdin, whose lock would block the end of the process
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

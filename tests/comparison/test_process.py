@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,30 @@ def test_a_stopped_run_has_saved_its_state(endless: Config, tmp_path: Path) -> N
     assert_saved(task.directory)
     with pytest.raises(CharlmError, match="not started"):
         train_in_process(task, stop)
+
+
+class Hanging:
+    """Something that takes for ever to unpickle."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return time.sleep, (10**6,)
+
+
+class StopLater(threading.Event):
+    """Is set as soon as the process has started."""
+
+    def is_set(self) -> bool:
+        """Return False the first time."""
+        is_set = super().is_set()
+        self.set()
+        return is_set
+
+
+def test_a_run_is_stopped_while_it_starts(config: Config, tmp_path: Path) -> None:
+    """A process that is still loading ends at once when its run is stopped."""
+    task = Task(config, tmp_path / "run", False, 1, is_alone=False, make_reporter=Hanging())  # type: ignore[arg-type]
+    with pytest.raises(CharlmError, match="its process was ended by SIGTERM"):
+        train_in_process(task, StopLater())
 
 
 def test_a_run_ends_with_its_parent(endless: Config, tmp_path: Path) -> None:
