@@ -39,9 +39,9 @@ def make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True)
     status = directory.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        raise _cannot_use(directory, "it is not a directory")
+        raise cannot_use(directory, "it is not a directory")
     if is_changeable_by_others(status):
-        raise _cannot_use(directory, "other users can write to it")
+        raise cannot_use(directory, "other users can write to it")
 
 
 def is_changeable_by_others(status: os.stat_result) -> bool:
@@ -55,11 +55,12 @@ def _temporary_directory(user: int) -> Path:
     try:
         make_private(directory)
     except OSError as error:
-        raise _cannot_use(directory, f"it cannot be created: {error.strerror}") from None
+        raise cannot_use(directory, f"it cannot be created: {error.strerror}") from None
     return directory
 
 
-def _cannot_use(directory: Path, reason: str) -> CharlmError:
+def cannot_use(directory: Path, reason: str) -> CharlmError:
+    """Return an error with the reason why a directory cannot be used as the cache, and the remedy."""
     return CharlmError(
         f"{directory}: cannot be used as the cache: {reason}. "
         "Set the environment variable CHARLM_CACHE_DIR to another directory."

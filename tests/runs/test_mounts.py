@@ -117,3 +117,34 @@ def test_cache_that_fills_up(config: Config, tmp_path: Path) -> None:
     assert done.stderr.endswith("status 1\n")
     assert done.stdout == ""
     assert not (tmp_path / "run").exists()
+
+
+KERNELS_FILL_UP = """
+mount -t tmpfs -o size=16k tmpfs "$1"
+"$2" -c "$3"
+ls -A "$1/kernels"
+"""
+
+LOAD = """
+from charlm.lstm.kernels import choose_kernel, compiler
+compiler.INSTRUCTION_SETS = {"portable": ()}
+print(choose_kernel("auto").note)
+"""
+
+
+@pytest.mark.parametrize("is_scratch_full", [False, True])
+def test_kernels_that_fill_up_the_disk(tmp_path: Path, is_scratch_full: bool) -> None:
+    """Where the cache is full the kernels run and are not stored; where /tmp is full too, the reason is given."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    scratch = {"TMPDIR": str(disk)} if is_scratch_full else {}
+    done = in_namespace(KERNELS_FILL_UP, disk, sys.executable, LOAD, CHARLM_CACHE_DIR=str(disk), **scratch)
+    assert "Traceback" not in done.stderr
+    if "no C compiler" in done.stdout:
+        pytest.skip("THE BUILD ON A FULL DISK IS NOT TESTED: there is no C compiler")
+    if is_scratch_full:
+        assert "No space left on device" in done.stdout
+    else:
+        assert done.stdout == "portable\n"  # and no file
+        assert "this process alone" in done.stderr
+        assert "No space left on device. Set the environment variable CHARLM_CACHE_DIR" in done.stderr

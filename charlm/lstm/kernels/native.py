@@ -61,7 +61,7 @@ def load_library() -> ctypes.CDLL:
         raise BuildError(f"the library built by the C compiler {command[0]} cannot be loaded: {reason}") from None
     try:
         store.write_library(identity, content)
-    except (CharlmError, OSError) as error:
+    except CharlmError as error:
         warnings.warn(f"the kernels were built for this process alone: {error}", RuntimeWarning, stacklevel=2)
     return library
 

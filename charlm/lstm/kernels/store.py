@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from charlm.errors import CharlmError, DamagedError
-from charlm.system.cache import cache_directory, is_changeable_by_others, make_private
+from charlm.system.cache import cache_directory, cannot_use, is_changeable_by_others, make_private
 from charlm.system.files import NO_FOLLOW, create_atomically, scratch_directory
 from charlm.system.reading import NO_WAIT
 
@@ -60,13 +60,15 @@ def write_library(identity: str, content: bytes) -> None:
         content: of the library.
 
     Raises:
-        CharlmError: other users can write to the cache.
-        OSError: the cache cannot be written.
+        CharlmError: other users can write to the cache, or it cannot be written; the message gives the remedy.
     """
-    path = _open_store() / f"lstm-{identity}-{hashlib.sha256(content).hexdigest()}.so"
-    with create_atomically(path) as unfinished:
-        unfinished.touch(0o600)
-        unfinished.write_bytes(content)
+    try:
+        path = _open_store() / f"lstm-{identity}-{hashlib.sha256(content).hexdigest()}.so"
+        with create_atomically(path) as unfinished:
+            unfinished.touch(0o600)
+            unfinished.write_bytes(content)
+    except OSError as error:
+        raise cannot_use(cache_directory() / "kernels", error.strerror or str(error)) from None
 
 
 def load_from_memory(content: bytes) -> ctypes.CDLL:
