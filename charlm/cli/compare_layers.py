@@ -52,6 +52,14 @@ from charlm.errors import CharlmError, InputError
     help="Amounts of it, each a separate comparison.  [default: that of CONFIG's model]",
 )
 @click.option(
+    "--chars",
+    "lengths",
+    callback=numbers_from(1),
+    metavar="N[,N...]",
+    help="Characters to train on, each a separate comparison with a schedule of that length.  [default: those of "
+    "train.max_steps]",
+)
+@click.option(
     "--tune",
     metavar="N",
     type=click.IntRange(0),
@@ -86,6 +94,7 @@ def compare_layers(
     seeds: list[int],
     match: Literal["parameters", "width", "compute"],
     budgets: list[int],
+    lengths: list[int],
     tune: int,
     jobs: int,
     shard: tuple[int, int],
@@ -110,7 +119,7 @@ def compare_layers(
         refuse_other_arguments(plan, out, _find_given_options(), config)
     else:
         config = load_config(config_path, overrides)
-        plan = plan_comparison(config, layers, seeds, match, budgets, tune, make_reporter(out).read)
+        plan = plan_comparison(config, layers, seeds, match, budgets, tune, make_reporter(out).read, lengths)
         plan = replace(plan, command=command)
         refuse_other_plan(plan, out)
     show(format_plan(plan), err=True)
@@ -135,7 +144,14 @@ def compare_layers(
 def _find_given_options() -> dict[str, object]:
     """Return the values of the options that plan a comparison, by their names, as far as they were given."""
     context = click.get_current_context()
-    options = {"layers": "--layers", "seeds": "--seeds", "match": "--match", "budgets": "--budget", "tune": "--tune"}
+    options = {
+        "layers": "--layers",
+        "seeds": "--seeds",
+        "match": "--match",
+        "budgets": "--budget",
+        "lengths": "--chars",
+        "tune": "--tune",
+    }
     return {
         option: context.params[name]
         for name, option in options.items()

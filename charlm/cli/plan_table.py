@@ -21,6 +21,9 @@ def format_plan(plan: Plan) -> str:
     ]
     tuning = f"tuned with {plan.num_trials} trials an arm" if plan.num_trials else "not tuned"
     num_arms = "1 arm" if len(plan.arms) == 1 else f"{len(plan.arms)} arms"
+    if plan.arms[0].num_chars:
+        titles.insert(0, "characters")
+        rows = [[f"{plan.count_chars(arm):,}", *row] for arm, row in zip(plan.arms, rows, strict=True)]
     return "\n".join(
         [
             f"Depths matched by {plan.arms[0].match}: the budget counts {unit}; embedding, LSTM and output are "

@@ -9,7 +9,7 @@ from charlm.comparison.verdicts import Difference
 def advise(results: Results) -> list[str]:
     """Return one sentence for each group of depths."""
     return [
-        f"For texts like {results.config['data']['path']}, {results.num_chars:,} characters of training and about "
+        f"For texts like {results.config['data']['path']}, {group.num_chars:,} characters of training and about "
         f"{group.budget:,} {UNITS[results.match]}: {_advise(group)}"
         + ("" if results.num_trials else " Nothing was tuned, so this holds for these settings alone (--tune).")
         for group in results.groups
@@ -22,7 +22,7 @@ def _advise(group: Group) -> str:
         return "no advice, because there are not enough runs to compare depths."
     if edges := [count_layers(arm.num_layers) for arm in arms if arm.edge]:
         return f"no advice, because the tuning ended at the edge of its search for {' and '.join(edges)}."
-    wins = _find_wins(group.differences)
+    wins = find_wins(group.differences)
     choice = _choose(arms, wins)
     reasons = [_describe_win(loser, win) for (winner, loser), win in wins.items() if winner == choice.num_layers]
     name = f"{count_layers(choice.num_layers)} of {choice.hidden_size}"
@@ -38,7 +38,15 @@ Wins = dict[tuple[int, int], Difference]
 """The decided differences, by the depths that won and lost."""
 
 
-def _find_wins(differences: list[Difference]) -> Wins:
+def find_winner(group: Group) -> int | None:
+    """Return the depth that is better than every other one of a group; None if there is none."""
+    wins, depths = find_wins(group.differences), {arm.num_layers for arm in group.arms}
+    winners = [depth for depth in depths if all((depth, other) in wins for other in depths - {depth})]
+    return winners[0] if winners and len(depths) > 1 else None
+
+
+def find_wins(differences: list[Difference]) -> Wins:
+    """Return the decided differences."""
     better = {(each.to_layers, each.from_layers): each for each in differences if each.verdict == "better"}
     worse = {(each.from_layers, each.to_layers): each for each in differences if each.verdict == "worse"}
     return better | worse

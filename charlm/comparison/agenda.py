@@ -78,6 +78,6 @@ class Agenda:
 
 
 def order_groups(arms: Sequence[Arm]) -> list[list[Arm]]:
-    """Return the arms of each budget, the budget with the least computation first."""
-    groups = [list(group) for _, group in groupby(arms, lambda arm: arm.budget)]
-    return sorted(groups, key=lambda group: sum(arm.num_macs for arm in group))
+    """Return the arms of each length and budget, those with the least computation first."""
+    groups = [list(group) for _, group in groupby(arms, lambda arm: (arm.num_chars, arm.budget))]
+    return sorted(groups, key=lambda group: sum(arm.num_macs * (arm.num_chars or 1) for arm in group))

@@ -37,6 +37,7 @@ class ArmAgenda:
         )
         self._trials_under_way: dict[str, Trial] = {}
         self._failed_trials: set[int] = set()
+        self._runs_under_way: set[str] = set()
         self._num_failed = 0
         self._waiting_runs: list[Run] | None = None
 
@@ -56,11 +57,12 @@ class ArmAgenda:
 
     @property
     def num_finished(self) -> int:
-        """The number of trials that have ended and of runs that are finished."""
+        """The number of trials and runs whose end is recorded, or was at the start."""
         trials = self._trials
         best = find_best(trials)
         runs = self._plan.runs(self._arm, best) if best or not self._study else []
-        num_runs = sum(read_outcome(self._directory / run.name) is not None for run in runs)
+        ended = [run for run in runs if run.name not in self._runs_under_way]
+        num_runs = sum(read_outcome(self._directory / run.name) is not None for run in ended)
         return num_runs + sum(trial.state != "unfinished" for trial in trials)
 
     @property
@@ -107,6 +109,7 @@ class ArmAgenda:
     def end(self, run: Run, is_failed: bool) -> None:
         """Record that a trial or run is no longer under way; if it failed, only another process tries it again."""
         self._num_failed += is_failed
+        self._runs_under_way.discard(run.name)
         trial = self._trials_under_way.pop(run.name, None)
         if trial is None or self._study is None:
             return
@@ -129,5 +132,6 @@ class ArmAgenda:
         for run in self._waiting_runs:
             if run.config.train.seed == seed:
                 self._waiting_runs.remove(run)
+                self._runs_under_way.add(run.name)
                 return run
         return None

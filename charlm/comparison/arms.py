@@ -24,6 +24,7 @@ class Arm:
         embed_size: E.
         match: the quantity that the budget limits.
         budget: the requested amount of it.
+        num_chars: the requested characters to train on; None for the steps of the configuration.
     """
 
     num_layers: int
@@ -32,6 +33,7 @@ class Arm:
     embed_size: int
     match: Match
     budget: int
+    num_chars: int | None = None
 
     @property
     def parts(self) -> dict[str, int]:
@@ -106,15 +108,29 @@ def solve_width(arm: Arm) -> Arm:
 
 
 def plan_arms(
-    depths: Sequence[int], match: Match, budgets: Sequence[int], vocabulary_size: int, embed_size: int
+    depths: Sequence[int],
+    match: Match,
+    budgets: Sequence[int],
+    vocabulary_size: int,
+    embed_size: int,
+    lengths: Sequence[int] = (),
 ) -> list[Arm]:
-    """Return one arm for each budget and depth, grouped by budget.
+    """Return one arm for each length, budget and depth, grouped by length and budget.
+
+    Args:
+        depths: numbers of layers.
+        match: the quantity that is equal in all arms.
+        budgets: amounts of it.
+        vocabulary_size: of the text.
+        embed_size: of all arms.
+        lengths: characters to train on; if empty, the steps of the configuration.
 
     Raises:
         InputError: a budget is too small for a depth.
     """
     return [
-        solve_width(Arm(num_layers, 1, vocabulary_size, embed_size, match, budget))
+        solve_width(Arm(num_layers, 1, vocabulary_size, embed_size, match, budget, num_chars))
+        for num_chars in lengths or (None,)
         for budget in budgets
         for num_layers in depths
     ]

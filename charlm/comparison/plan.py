@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from charlm.comparison.arms import Arm, Match, plan_arms
+from charlm.comparison.lengths import count_steps, set_length
 from charlm.comparison.search import apply_values
 from charlm.comparison.tuning import MAX_EXTENSIONS, Trial, tuning_seed
 from charlm.config import Config
@@ -40,7 +41,7 @@ class Plan:
     Attributes:
         config: the common configuration; depth, width, seed and the tuned values differ between runs.
         corpus_digest: the digest of the text.
-        arms: the depths at each budget.
+        arms: the depths at each length and budget.
         seeds: one run of every arm each; equal seeds read the same text in the same order.
         num_trials: trials of the tuning of each arm, without extensions; 0 for no tuning.
         command: the command line that trains them, for the report.
@@ -64,12 +65,20 @@ class Plan:
 
     def name(self, arm: Arm) -> str:
         """Return the name of an arm; arms of one name have the same runs."""
-        return f"{arm.num_layers}x{arm.hidden_size}"
+        length = f"-{count_steps(self.config, arm.num_chars)}-steps" if arm.num_chars else ""
+        return f"{arm.num_layers}x{arm.hidden_size}{length}"
 
     def configure(self, arm: Arm) -> Config:
         """Return the configuration of an arm with the seed of its trials, before any value is tuned."""
         sized = self.config.replace("model", num_layers=arm.num_layers, hidden_size=arm.hidden_size)
+        if arm.num_chars:
+            sized = set_length(sized, arm.num_chars)
         return sized.replace("train", seed=tuning_seed(self.seeds))
+
+    def count_chars(self, arm: Arm) -> int:
+        """Return the characters that the runs of an arm train on, repetitions counted."""
+        train = self.configure(arm).train
+        return train.max_steps * train.batch_size * train.seq_length
 
     def journal(self, arm: Arm) -> str:
         """Return the path of the study of an arm inside the directory of the comparison."""
@@ -127,6 +136,7 @@ def plan_comparison(
     budgets: Sequence[int],
     num_trials: int,
     progress: Progress = lambda _, chunks: chunks,
+    lengths: Sequence[int] = (),
 ) -> Plan:
     """Find the arms.
 
@@ -138,6 +148,7 @@ def plan_comparison(
         budgets: amounts of it, each a separate comparison; if empty, the amount of the configured model.
         num_trials: trials to tune each arm with; 0 for none.
         progress: shows how much of the corpus has been read.
+        lengths: characters to train on, each a separate comparison; if empty, ``train.max_steps`` decides.
 
     Raises:
         InputError: the corpus cannot be used, a budget is too small, a depth, width or seed is out of range, or a run
@@ -151,7 +162,7 @@ def plan_comparison(
     corpus = load_corpus(config.data.path, config.data.level, progress)
     vocabulary_size, model = len(corpus.vocabulary), config.model
     configured = Arm(model.num_layers, model.hidden_size, vocabulary_size, model.embed_size, match, 1)
-    arms = plan_arms(depths, match, budgets or [configured.size], vocabulary_size, model.embed_size)
+    arms = plan_arms(depths, match, budgets or [configured.size], vocabulary_size, model.embed_size, lengths)
     check_prompt(config, corpus.vocabulary)
     refuse_shortage(config, vocabulary_size)
     Session(config, corpus)  # an unusable corpus or device is reported before any run starts

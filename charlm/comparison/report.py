@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from charlm.comparison.advice import advise
-from charlm.comparison.arms import UNITS
 from charlm.comparison.experiment import ArmOutcome
 from charlm.comparison.figures import draw_curves, draw_depths, draw_trials
+from charlm.comparison.length_figures import draw_lengths, draw_map
 from charlm.comparison.plan import Plan
-from charlm.comparison.results import ArmFindings, Group, Results, summarize
+from charlm.comparison.results import ArmFindings, Group, Results, name_group, summarize
 from charlm.comparison.search import SEARCHED
 from charlm.comparison.table import format_table
 from charlm.comparison.tuning_report import describe_edges, describe_tuning, format_tuning
@@ -42,6 +42,9 @@ def write_report(plan: Plan, outcomes: Sequence[ArmOutcome], directory: Path, co
     write_atomically(directory / "depth.png", draw_depths(results))
     if results.num_trials:
         write_atomically(directory / "tuning.png", draw_trials(results))
+    if len({group.num_chars for group in results.groups}) > 1:
+        write_atomically(directory / "lengths.png", draw_lengths(results))
+        write_atomically(directory / "map.png", draw_map(results))
     return report
 
 
@@ -70,8 +73,8 @@ def _describe_setting(results: Results) -> str:
     part = {"test": "test part, measured once, at the end,", "val": "validation part"}[results.loss]
     seeds = ", ".join(map(str, results.seeds))
     lines = [
-        f"Corpus {results.config['data']['path']}; every run trains on {results.num_chars:,} characters, the same in "
-        f"the same order; seeds {seeds}. {describe_tuning(results)}",
+        f"Corpus {results.config['data']['path']}; every run trains on {_list_lengths(results)} characters, in a table "
+        f"the same in the same order; seeds {seeds}. {describe_tuning(results)}",
         f"Loss is that of the {part} on the weights with the lowest validation loss, mean and standard deviation (sd) "
         "over seeds.",
         *describe_statistics(results),
@@ -79,14 +82,17 @@ def _describe_setting(results: Results) -> str:
     return "\n\n".join(lines)
 
 
+def _list_lengths(results: Results) -> str:
+    return " or ".join(f"{num_chars:,}" for num_chars in dict.fromkeys(group.num_chars for group in results.groups))
+
+
 def _format_group(results: Results, group: Group) -> str:
-    unit = UNITS[results.match]
     titles = ["layers", "width", "parameters", "off budget", *SEARCHED.values(), f"{results.loss} loss, nats", "sd"]
     titles += ["bits", "perplexity", "val loss", "characters/s", "time, s"]
     table = format_table(titles, [_format_arm(arm) for arm in group.arms])
     verdicts = "\n".join(describe_difference(difference, results.seeds) for difference in group.differences)
     verdicts = verdicts or "No two depths have a finished run."
-    return "\n\n".join([f"## {group.budget:,} {unit}", table, verdicts, *describe_edges(group)])
+    return "\n\n".join([f"## {name_group(results, group)}", table, verdicts, *describe_edges(group)])
 
 
 def _format_arm(arm: ArmFindings) -> list[str]:
@@ -120,7 +126,7 @@ def _format_parts(results: Results) -> str:
         for group in results.groups
         for arm in group.arms
     ]
-    return format_table(titles, rows)
+    return format_table(titles, [list(row) for row in dict.fromkeys(map(tuple, rows))])  # lengths share their arms
 
 
 def _format_failures(results: Results) -> list[str]:

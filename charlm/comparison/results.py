@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
-from charlm.comparison.arms import Arm, Match
+from charlm.comparison.arms import UNITS, Arm, Match
 from charlm.comparison.experiment import ArmOutcome
 from charlm.comparison.outcome import Finding, Outcome
 from charlm.comparison.plan import Plan
@@ -70,8 +70,9 @@ class ArmFindings(Finding):
 
 
 class Group(Finding):
-    """The depths at one budget."""
+    """The depths at one budget and length."""
 
+    num_chars: int = Field(description="Characters that every run trains on, repetitions counted.")
     budget: int = Field(description="Requested amount of the matched quantity.")
     arms: list[ArmFindings]
     differences: list[Difference] = Field(description="Of every pair of depths that both have a finished run.")
@@ -88,12 +89,18 @@ class Results(Finding):
     seeds: list[int] = Field(description="Every arm is trained once under each.")
     num_comparisons: int = Field(description="Pairs of depths in all groups, for which the verdicts are corrected.")
     num_trials: int = Field(description="Trials that each arm was tuned with, without extensions; 0 for none.")
-    num_chars: int = Field(description="Characters that every run trains on, repetitions counted.")
     baselines_bits: dict[str, float] = Field(description="Bits per character of simple predictors on the val part.")
     groups: list[Group]
     config: dict[str, Any] = Field(description="The common configuration of all runs.")
     corpus_digest: str = Field(description="SHA-256 of the text, without its name.")
     versions: dict[str, str] = Field(description="Versions of charlm, Python and torch, and the processor.")
+
+
+def name_group(results: Results, group: Group) -> str:
+    """Return the budget of a group, and its length where there are several."""
+    lengths = {each.num_chars for each in results.groups}
+    length = f", {group.num_chars:,} characters" if len(lengths) > 1 else ""
+    return f"{group.budget:,} {UNITS[results.match]}{length}"
 
 
 def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Results:
@@ -106,8 +113,7 @@ def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Resul
     """
     loss: Loss = "test" if plan.has_test else "val"
     finished = [run for outcome in outcomes for run in outcome.runs.values()]
-    settings = plan.config.train
-    groups = _summarize_groups(outcomes, None if plan.num_trials else configured_values(plan.config), loss)
+    groups = _summarize_groups(plan, outcomes, loss)
     return Results(
         command=command,
         match=plan.arms[0].match,
@@ -115,7 +121,6 @@ def summarize(plan: Plan, outcomes: Sequence[ArmOutcome], command: str) -> Resul
         seeds=plan.seeds,
         num_comparisons=sum(math.comb(len(group.arms), 2) for group in groups),
         num_trials=plan.num_trials,
-        num_chars=settings.max_steps * settings.batch_size * settings.seq_length,
         baselines_bits=finished[0].baselines_bits if finished else {},
         groups=groups,
         config=plan.config.model_dump(),
@@ -134,14 +139,16 @@ def describe_versions() -> dict[str, str]:
     }
 
 
-def _summarize_groups(outcomes: Sequence[ArmOutcome], configured: Values | None, loss: Loss) -> list[Group]:
-    arms: dict[int, list[ArmFindings]] = {}
+def _summarize_groups(plan: Plan, outcomes: Sequence[ArmOutcome], loss: Loss) -> list[Group]:
+    arms: dict[tuple[int, int], list[ArmFindings]] = {}
     for outcome in outcomes:
-        arms.setdefault(outcome.arm.budget, []).append(_summarize_arm(outcome, configured, loss))
+        key = plan.count_chars(outcome.arm), outcome.arm.budget
+        configured = None if plan.num_trials else configured_values(plan.configure(outcome.arm))
+        arms.setdefault(key, []).append(_summarize_arm(outcome, configured, loss))
     differences = judge([[_enter(arm, loss) for arm in group] for group in arms.values()])
     return [
-        Group(budget=budget, arms=group, differences=pairs)
-        for (budget, group), pairs in zip(arms.items(), differences, strict=True)
+        Group(num_chars=num_chars, budget=budget, arms=group, differences=pairs)
+        for ((num_chars, budget), group), pairs in zip(arms.items(), differences, strict=True)
     ]
 
 

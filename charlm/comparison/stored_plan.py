@@ -33,6 +33,7 @@ class StoredPlan(BaseModel):
     Attributes:
         match: the quantity that is equal for all depths.
         budgets: how much of it.
+        lengths: characters to train on; empty for the steps of the configuration.
         layers: the depths.
         seeds: of the runs.
         num_trials: candidates that each arm is tuned with; 0 for none.
@@ -46,6 +47,7 @@ class StoredPlan(BaseModel):
 
     match: Match
     budgets: list[PositiveInt] = Field(min_length=1)
+    lengths: list[PositiveInt]
     layers: list[PositiveInt] = Field(min_length=1)
     seeds: list[NonNegativeInt] = Field(min_length=1)
     num_trials: NonNegativeInt
@@ -87,6 +89,7 @@ def store_plan(plan: Plan, directory: Path) -> None:
     stored = StoredPlan(
         match=plan.arms[0].match,
         budgets=list(dict.fromkeys(arm.budget for arm in plan.arms)),
+        lengths=list(dict.fromkeys(arm.num_chars for arm in plan.arms if arm.num_chars)),
         layers=list(dict.fromkeys(arm.num_layers for arm in plan.arms)),
         seeds=plan.seeds,
         num_trials=plan.num_trials,
@@ -113,7 +116,8 @@ def read_plan(directory: Path) -> Plan:
             "--out, or train first, without --report-only."
         )
     config = parse_config(stored.config, str(path))
-    arms = plan_arms(stored.layers, stored.match, stored.budgets, stored.vocabulary_size, config.model.embed_size)
+    sizes = stored.vocabulary_size, config.model.embed_size
+    arms = plan_arms(stored.layers, stored.match, stored.budgets, *sizes, stored.lengths)
     return Plan(config, stored.corpus_digest, arms, stored.seeds, stored.num_trials, stored.command)
 
 
@@ -137,6 +141,7 @@ def refuse_other_arguments(plan: Plan, directory: Path, options: Mapping[str, ob
         "--seeds": set(plan.seeds),
         "--match": plan.arms[0].match,
         "--budget": {arm.budget for arm in plan.arms},
+        "--chars": {arm.num_chars for arm in plan.arms},
         "--tune": plan.num_trials,
     }
     changes = [

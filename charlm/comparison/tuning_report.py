@@ -1,8 +1,7 @@
 """The part of a report about the tuning: how it was done, its trials, and the arms whose search is not at its end."""
 
-from charlm.comparison.arms import UNITS
 from charlm.comparison.pruning import FULL_FRAC, NUM_FULL_TRIALS
-from charlm.comparison.results import ArmFindings, Group, Results, TrialFindings
+from charlm.comparison.results import ArmFindings, Group, Results, TrialFindings, name_group
 from charlm.comparison.search import RATE, SEARCHED
 from charlm.comparison.table import format_table
 from charlm.comparison.tuning import EDGE_FACTOR, EXTENSION_FACTOR, MAX_EXTENSIONS, NUM_BEST_TRIALS
@@ -57,7 +56,7 @@ def _format_group(results: Results, group: Group) -> list[str]:
     ]
     table = format_table(titles, rows) if rows else "No trial has begun."
     spread = [f"Spread of the best trials, in nats: {', '.join(spreads)}."] if spreads else []
-    return [f"### {group.budget:,} {UNITS[results.match]}", table, *spread]
+    return [f"### {name_group(results, group)}", table, *spread]
 
 
 def _format_trial(arm: ArmFindings, trial: TrialFindings) -> list[str]:

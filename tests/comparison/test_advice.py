@@ -35,12 +35,11 @@ def advise_on(
             ]
         ]
     )
-    group = Group.model_construct(budget=4000, arms=arms[::-1], differences=differences)
+    group = Group.model_construct(num_chars=5000, budget=4000, arms=arms[::-1], differences=differences)
     [sentence] = advise(
         Results.model_construct(
             match="parameters",
             num_trials=num_trials,
-            num_chars=5000,
             groups=[group],
             config={"data": {"path": "a.txt"}},
         )

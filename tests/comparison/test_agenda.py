@@ -67,6 +67,17 @@ def test_counts(config: Config, tmp_path: Path) -> None:
     assert (agenda.num_finished, agenda.num_left) == (10, {"2x9": 0, "1x9": 0})
 
 
+def test_a_run_counts_when_its_end_is_recorded(config: Config, tmp_path: Path) -> None:
+    """Of two runs that end at the same time, the first that is recorded counts as one."""
+    agenda = Agenda(plan(config, 0, (9,)), tmp_path, 2)
+    runs = [found[0] for found in (agenda.next(), agenda.next()) if found]
+    for run in runs:
+        finish(run, tmp_path)
+    for number, run in enumerate(runs, start=1):
+        agenda.end(run, False)
+        assert agenda.num_finished == number
+
+
 def test_extensions_are_counted(config: Config, tmp_path: Path) -> None:
     """A trial beyond an edge is one more."""
     agenda = Agenda(plan(config.replace("train", learning_rate=6e-4), 3, (9,)), tmp_path, 1)

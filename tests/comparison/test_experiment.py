@@ -88,7 +88,7 @@ def test_results(quick: Config, tmp_path: Path) -> None:
     losses = [[run.test_loss_nats for run in arm.runs] for arm in group.arms]
     assert len(said) == 4
     assert results.loss == "test"
-    assert results.num_chars == 6 * 4 * 16
+    assert group.num_chars == 6 * 4 * 16
     assert group.arms[0].mean_loss_nats == pytest.approx(statistics.fmean(losses[0]))
     assert group.arms[1].sd_loss_nats == pytest.approx(statistics.stdev(losses[1]))
     [difference] = group.differences

@@ -29,11 +29,14 @@ def test_plan_is_stored(config: Config, tmp_path: Path) -> None:
     assert stored.pop("corpus_digest") == planned.corpus_digest
     assert stored.pop("vocabulary_size") == planned.arms[0].vocabulary_size
     assert stored.pop("command") == "charlm compare-layers a.yaml"
-    assert stored == {"match": "parameters", "budgets": [4000], "layers": [1, 2], "seeds": [1, 2], "num_trials": 3}
+    options = {"match": "parameters", "budgets": [4000], "lengths": [], "layers": [1, 2], "seeds": [1, 2]}
+    assert stored == options | {"num_trials": 3}
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seeds": [1, 2, 3]}, {"depths": [3]}, {"budgets": [4000, 6000]}, {"seeds": [2]}], ids=str
+    "changes",
+    [{"seeds": [1, 2, 3]}, {"depths": [3]}, {"budgets": [4000, 6000]}, {"seeds": [2]}, {"lengths": [640]}],
+    ids=str,
 )
 @pytest.mark.parametrize("num_trials", [0, 2])
 def test_depths_budgets_and_seeds_may_change(
