@@ -1,7 +1,8 @@
 """charlm sample."""
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -93,6 +94,7 @@ def sample(
 ) -> None:
     """Print text that the model of RUN writes, a run directory or a checkpoint file."""
     from charlm.inference.coherence import describe_garbage
+    from charlm.inference.generation import encode_prompt
     from charlm.inference.sampling import DEFAULTS, Sampling
     from charlm.inference.trained import load
 
@@ -114,15 +116,41 @@ def sample(
         options = {"length": length, "num_samples": num_samples, "stop": stop, "on_unknown": on_unknown}
         print_json(_sample_as_json(trained, run, text, sampling, seed, options))
         return
+    began_at_s = time.perf_counter()
     if num_samples == 1:
-        for piece in trained.stream(text, length or None, sampling, seed, stop, on_unknown):
-            write_sample(piece, raw)
-        show()
-        return
-    samples = trained.iterate_samples(num_samples, text, length, sampling, seed, stop, on_unknown)
+        num_chars = _print_stream(trained.stream(text, length or None, sampling, seed, stop, on_unknown), raw)
+    else:
+        samples = trained.iterate_samples(num_samples, text, length, sampling, seed, stop, on_unknown)
+        shown = encode_prompt(trained.vocabulary, text, on_unknown)[1]
+        num_chars = _print_samples(samples, num_samples, raw) - num_samples * len(shown)
+    if sys.stderr.isatty():
+        _print_speed(num_chars, time.perf_counter() - began_at_s, trained.model.lstm.kernel.name)
+
+
+def _print_stream(pieces: Iterator[str], raw: bool) -> int:
+    """Print one sample piece by piece, the prompt first; return the number of characters after the prompt."""
+    num_chars = 0
+    for number, piece in enumerate(pieces):
+        write_sample(piece, raw)
+        num_chars += len(piece) if number > 0 else 0
+    show()
+    return num_chars
+
+
+def _print_samples(samples: Iterator[str], num_samples: int, raw: bool) -> int:
+    """Print whole samples; return the number of their characters, prompts included."""
+    num_chars = 0
     for number, written in enumerate(samples, start=1):
         show(f"=== sample {number} of {num_samples} ===")
         write_sample(f"{written}\n", raw)
+        num_chars += len(written)
+    return num_chars
+
+
+def _print_speed(num_chars: int, elapsed_s: float, kernel: str) -> None:
+    """Print the speed of the samples on stderr; the time has the packing of the weights and the prompt."""
+    speed = f"{num_chars / elapsed_s:,.0f} characters per second"
+    click.echo(f"{num_chars:,} characters in {elapsed_s:.2f} s: {speed} (kernel {kernel})", err=True)
 
 
 def _sample_as_json(

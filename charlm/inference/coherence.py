@@ -68,8 +68,8 @@ class CoherenceJudge:
     def judge(self, model: CharLM, seed: int) -> Coherence:
         """Draw samples from the zero state and score them; the model's mode is left as it was."""
         prompt = torch.tensor([self._first_id])
-        steps = generate(model, prompt, range(NUM_SAMPLES), SAMPLE_LENGTH, Sampling(temperature=1.0), seed)
-        return self.score(torch.stack(list(steps), dim=1))
+        blocks = generate(model, prompt, range(NUM_SAMPLES), SAMPLE_LENGTH, Sampling(temperature=1.0), seed)
+        return self.score(torch.cat(list(blocks)).T)
 
     def score(self, samples: Tensor) -> Coherence:
         """Score samples, (B, T), that were drawn elsewhere."""

@@ -1,21 +1,25 @@
-"""Text from a model, one character at a time.
+"""Text from a model, a block of characters at a time.
 
-Dimensions: B samples made side by side, V vocabulary, L layers, H hidden width.
+Dimensions: B samples made side by side, N characters of a prompt, T characters of a block, L layers, H hidden width.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from charlm.inference.randomness import draw_uniforms, random_seed
+from charlm.inference.randomness import UniformStreams, random_seed
 from charlm.inference.sampling import DEFAULTS, Sampling
-from charlm.lstm.layers import States
+from charlm.inference.writing import open_writer
 from charlm.model import CharLM
 from charlm.text.vocabulary import OnUnknown, Vocabulary
 
-PROMPT_CHUNK = 1024
-"""Characters of a prompt that are read at a time; limits the memory that a long prompt takes."""
+BLOCK_S = 0.02
+"""Time that a block of characters should take: a terminal shows them flow, and Python does little beside the kernel."""
+
+MAX_BLOCK_LENGTH = 4096
+"""Characters of a block, at most; limits its memory."""
 
 MAX_BATCH_SIZE = 64
 """Samples that are made side by side, at most."""
@@ -39,16 +43,16 @@ def encode_prompt(vocabulary: Vocabulary, prompt: str, on_unknown: OnUnknown = "
     return ids, vocabulary.decode(ids)
 
 
-@torch.no_grad()
 def generate(
     model: CharLM, prompt_ids: Tensor, indices: Sequence[int], length: int | None, sampling: Sampling, seed: int
 ) -> Iterator[Tensor]:
-    """Yield the ids that follow a prompt, (B,) at a time, without dropout.
+    """Yield the ids that follow a prompt in blocks, (T, B) with T at least 1, without dropout.
 
-    Sample i of a seed has its own random numbers, independent of the other samples. The logits can differ in
-    their last bits with B, since a matrix product may add in another order: alone, a sample takes the same characters
-    as with others until a random number falls between two such results. In float32 that was measured at about one
-    draw in 70,000; the rest of that sample is then different.
+    Sample i of a seed has its own random numbers, independent of the other samples. The size of the blocks depends on
+    the speed and does not change the text. With the kernel ``cpu``, a sample also does not depend on the other samples
+    and on the number of threads. Otherwise the logits can differ in their last bits with B, since a matrix product may
+    add in another order; then a sample alone differs from the same one among others, from the first random number that
+    falls between two such results. In float32 that was measured at about one draw in 70,000.
 
     The model's mode and every other source of randomness stay unchanged.
 
@@ -64,29 +68,21 @@ def generate(
         InputError: the seed is out of range.
         CharlmError: the model's logits are not finite.
     """
-    device = model.output.weight.device
-    uniforms = draw_uniforms(seed, indices)
-    logits, states = _read_prompt(model, prompt_ids.to(device))
-    logits = logits.expand(len(indices), -1)
-    states = tuple(type(state)(*(tensor.expand(len(indices), -1) for tensor in state)) for state in states)
-    made = 0
+    streams = UniformStreams(seed, indices)
+    writer = open_writer(model, prompt_ids, len(indices), sampling)
+    made, block_length = 0, 1
     while length is None or made < length:
-        ids = sampling.choose(logits.float().cpu(), next(uniforms))  # (B,)
+        if length is not None:
+            block_length = min(block_length, length - made)
+        began_at_s = time.perf_counter()
+        ids = writer.write(streams.draw(block_length))
+        elapsed_s = time.perf_counter() - began_at_s
         yield ids
-        made += 1
-        if made != length:
-            logits, states = model.step(ids.to(device), states)
-
-
-def _read_prompt(model: CharLM, prompt_ids: Tensor) -> tuple[Tensor, States]:
-    """Return the logits after a prompt, (1, V), and the states, without dropout; the memory it takes is limited."""
-    was_training = model.training
-    model.eval()
-    states = model.initial_state(1)
-    for start in range(0, len(prompt_ids), PROMPT_CHUNK):
-        logits, states = model(prompt_ids[None, start : start + PROMPT_CHUNK], states)
-    model.train(was_training)
-    return logits[:, -1], states
+        made += block_length
+        if elapsed_s < BLOCK_S / 2:
+            block_length = min(2 * block_length, MAX_BLOCK_LENGTH)
+        elif elapsed_s > 2 * BLOCK_S:
+            block_length = max(block_length // 2, 1)
 
 
 def sample_texts(
@@ -123,10 +119,8 @@ def sample_texts(
     batch_size = _choose_batch_size(model, length)
     for first in range(0, num_samples, batch_size):
         indices = range(first, min(first + batch_size, num_samples))
-        rows = torch.empty(len(indices), length, dtype=torch.int32)
-        for place, ids in enumerate(generate(model, prompt_ids, indices, length, sampling or Sampling(), seed)):
-            rows[:, place] = ids
-        for row in rows:
+        blocks = generate(model, prompt_ids, indices, length, sampling or Sampling(), seed)
+        for row in torch.cat([ids.int() for ids in blocks]).T:
             text = vocabulary.decode(row)
             yield shown + (text.split(stop, 1)[0] if stop else text)
 
@@ -138,14 +132,14 @@ def _choose_batch_size(model: CharLM, length: int) -> int:
 
 
 def stream_text(ids: Iterator[Tensor], vocabulary: Vocabulary, stop: str | None = None) -> Iterator[str]:
-    """Yield one sample's text as its ids arrive, (1,) at a time, up to a stop text.
+    """Yield one sample's text as its ids arrive in blocks, (T, 1), up to a stop text.
 
     Text that could be the beginning of the stop text is held back until it is known not to be.
     """
     decoder = vocabulary.decoder()
     held = ""
-    for one in ids:
-        held += decoder.decode(vocabulary.to_bytes(one))
+    for block in ids:
+        held += decoder.decode(vocabulary.to_bytes(block[:, 0]))
         if stop and stop in held:
             yield held.split(stop, 1)[0]
             return

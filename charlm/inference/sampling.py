@@ -14,10 +14,12 @@ from charlm.errors import ArgumentError, CharlmError
 DEFAULTS = SampleConfig()
 """The defaults of sampling: of a configuration, of the command line and of Python."""
 
+BROKEN_LOGITS = "the model's logits are not finite: its weights are broken, take an earlier checkpoint."
+
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to choose the next character.
+    """How to choose the next character. Of equally likely characters, those with the lower id come first.
 
     Attributes:
         temperature: divides the logits, at least 0; 0 always takes the likeliest character, 1 leaves the model's
@@ -55,25 +57,27 @@ class Sampling:
             CharlmError: the logits are not finite.
         """
         if not bool(logits.isfinite().all()):
-            raise CharlmError("the model's logits are not finite: its weights are broken, take an earlier checkpoint.")
+            raise CharlmError(BROKEN_LOGITS)
         if self.temperature == 0:
             return logits.argmax(dim=-1)
         # Shifted before the division: a tiny temperature cannot overflow.
         logits = (logits.double() - logits.double().amax(dim=-1, keepdim=True)) / self.temperature
         if self.top_k is not None and self.top_k < logits.shape[-1]:
-            likeliest = logits.topk(self.top_k, dim=-1).indices  # (B, k), even where more are equally likely
-            logits = torch.full_like(logits, -torch.inf).scatter(1, likeliest, logits.gather(1, likeliest))
-        probabilities = logits.softmax(dim=-1)
+            order = logits.argsort(dim=-1, descending=True, stable=True)
+            logits = logits.scatter(1, order[:, self.top_k :], -torch.inf)
+        weights = (
+            logits.exp()
+        )  # probabilities divided by the largest one, so that equal ones are added without rounding
         if self.top_p is not None:
-            probabilities = _keep_likeliest(probabilities, self.top_p)
-        cumulative = probabilities.cumsum(dim=-1)  # (B, V)
-        # Scaled by the total, which rounding and top_p leave different from 1; always below it.
-        targets = uniforms[:, None] * cumulative[:, -1:]
+            weights = _keep_likeliest(weights, self.top_p)
+        cumulative = weights.cumsum(dim=-1)  # (B, V)
+        targets = uniforms[:, None] * cumulative[:, -1:]  # below the total, also after rounding
         return torch.searchsorted(cumulative, targets, right=True).squeeze(1)
 
 
-def _keep_likeliest(probabilities: Tensor, top_p: float) -> Tensor:
+def _keep_likeliest(weights: Tensor, top_p: float) -> Tensor:
     """Return (B, V) with zeros for all but the likeliest symbols that together reach top_p; at least one is left."""
-    ordered, order = probabilities.sort(dim=-1, descending=True)
-    is_beyond = ordered.cumsum(dim=-1) - ordered >= top_p
-    return probabilities.masked_fill(torch.zeros_like(is_beyond).scatter(1, order, is_beyond), 0.0)
+    ordered, order = weights.sort(dim=-1, descending=True, stable=True)
+    cumulative = ordered.cumsum(dim=-1)
+    is_beyond = cumulative - ordered >= top_p * cumulative[:, -1:]
+    return weights.masked_fill(torch.zeros_like(is_beyond).scatter(1, order, is_beyond), 0.0)

@@ -109,8 +109,8 @@ class TrainedModel:
         prompt_ids, shown = encode_prompt(self.vocabulary, prompt, on_unknown)
         yield shown
         seed = random_seed() if seed is None else seed
-        steps = generate(self.model, prompt_ids, range(1), length, sampling or Sampling(), seed)
-        yield from stream_text(steps, self.vocabulary, stop)
+        blocks = generate(self.model, prompt_ids, range(1), length, sampling or Sampling(), seed)
+        yield from stream_text(blocks, self.vocabulary, stop)
 
     def evaluate_split(self, split: str, window: int | None = None) -> Evaluation:
         """Measure the exact loss of a part of the corpus that the model was trained on.

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import re
 import signal
 import sys
 import time
@@ -221,6 +222,24 @@ def test_sample_many(charlm: CharlmCommand, run: Path) -> None:
     assert [line for line in outcome.out.splitlines() if line.startswith("===")] == [
         f"=== sample {number} of 3 ===" for number in (1, 2, 3)
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "num_chars"),
+    [((), 40), (("--prompt", "9 green"), 40), (("--prompt", "9 green", "--num-samples", 3), 120)],
+)
+def test_sample_tells_its_speed_in_a_terminal(
+    options: tuple[object, ...], num_chars: int, charlm: CharlmCommand, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal stderr gets the number of characters without the prompt, and the speed; elsewhere nothing."""
+    command = ("sample", run, "--length", 40, "--seed", 1, *options)
+    elsewhere = charlm(*command)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    in_terminal = charlm(*command)
+    assert (in_terminal.out, elsewhere.err) == (elsewhere.out, "")
+    assert re.fullmatch(
+        rf"{num_chars} characters in [\d.]+ s: [\d,]+ characters per second \(kernel \w+\)\n", in_terminal.err
+    )
 
 
 def test_sample_stop(charlm: CharlmCommand, run: Path) -> None:

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tolerances import PARITY, assert_near
 from torch import Tensor
 
 from charlm.errors import CharlmError, InputError
@@ -23,7 +23,7 @@ BYTES = Vocabulary("byte")
 
 def pieces_of(text: str, vocabulary: Vocabulary, stop: str | None = None) -> list[str]:
     """Return the pieces in which a text is streamed, one id at a time."""
-    return list(stream_text(iter(vocabulary.encode(text).split(1)), vocabulary, stop))
+    return list(stream_text(iter(vocabulary.encode(text)[:, None].split(1)), vocabulary, stop))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -71,7 +71,7 @@ def test_a_sample_does_not_depend_on_the_others(
 
     def make(*indices: int) -> list[list[int]]:
         """Return the ids of some samples."""
-        return torch.stack(list(generate(model, torch.tensor([1]), indices, length, sampling, seed)), 1).tolist()
+        return torch.cat(list(generate(model, torch.tensor([1]), indices, length, sampling, seed))).T.tolist()
 
     samples = make(*range(9))
     assert len({tuple(ids) for ids in samples}) > 1
@@ -139,9 +139,9 @@ def test_dropout_is_off(model: CharLM, vocabulary: Vocabulary) -> None:
 @pytest.mark.parametrize("num_samples", [1, 2, 5])
 def test_samples_are_made_side_by_side(num_samples: int, model: CharLM, vocabulary: Vocabulary) -> None:
     """Every step gives one id for each sample, known to the vocabulary, for as many steps as were asked."""
-    steps = list(generate(model, vocabulary.encode("ab"), range(num_samples), 7, Sampling(), seed=1))
-    assert [(ids.shape, ids.dtype) for ids in steps] == 7 * [((num_samples,), torch.int64)]
-    assert 0 <= torch.stack(steps).min() <= torch.stack(steps).max() < len(vocabulary)
+    ids = torch.cat(list(generate(model, vocabulary.encode("ab"), range(num_samples), 7, Sampling(), seed=1)))
+    assert (ids.shape, ids.dtype) == ((7, num_samples), torch.int64)
+    assert 0 <= ids.min() <= ids.max() < len(vocabulary)
     assert list(map(len, sample_texts(model, vocabulary, "ab", 7, num_samples))) == num_samples * [9]
 
 
@@ -155,34 +155,29 @@ def test_greedy_samples_are_the_argmax_of_the_whole_text(model: CharLM, vocabula
     assert torch.equal(logits[0, 2:-1].argmax(dim=-1), ids[3:])
 
 
-def test_a_prompt_in_one_pass_is_a_prompt_in_steps(model: CharLM, vocabulary: Vocabulary) -> None:
-    """Reading a prompt whole gives the logits and the states that stepping through it gives."""
-    ids = vocabulary.encode("abcd efgh\nhgf")
-    with torch.no_grad():
-        whole, whole_states = model.eval()(ids[None], model.initial_state(1))
-        states = model.initial_state(1)
-        for one in ids.split(1):
-            logits, states = model.step(one, states)
-    assert_near(logits, whole[:, -1], PARITY[torch.float32])
-    for state, expected in zip(states, whole_states, strict=True):
-        assert_near(state.h, expected.h, PARITY[torch.float32])
-        assert_near(state.c, expected.c, PARITY[torch.float32])
-
-
-@pytest.mark.parametrize("chunk", [1, 4, 8, 9])
-def test_a_long_prompt_is_read_in_chunks(
-    chunk: int, model: CharLM, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+def test_blocks_grow_to_a_fiftieth_of_a_second(
+    model: CharLM, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A prompt gives the same text in however many passes it is read."""
-    expected = list(sample_texts(model, vocabulary, "abcdefgh", 30, seed=2))
-    monkeypatch.setattr(generation, "PROMPT_CHUNK", chunk)
-    assert list(sample_texts(model, vocabulary, "abcdefgh", 30, seed=2)) == expected
+    """The first character comes alone; blocks grow while they are made quickly, and shrink when they take long."""
+    times_s = iter([0, 0.001, 1, 1.009, 2, 2.02, 3, 3.05, 4, 4.05, 5, 5.05])
+    monkeypatch.setattr(generation, "time", SimpleNamespace(perf_counter=lambda: next(times_s)))
+    blocks = generate(model, vocabulary.encode("a"), range(1), None, Sampling(), seed=1)
+    assert [len(ids) for ids in islice(blocks, 6)] == [1, 2, 4, 4, 2, 1]
+
+
+def test_a_block_is_limited(model: CharLM, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block has a largest length, and the last one is as long as what is left."""
+    monkeypatch.setattr(generation, "BLOCK_S", math.inf)
+    monkeypatch.setattr(generation, "MAX_BLOCK_LENGTH", 4)
+    blocks = generate(model, vocabulary.encode("a"), range(1), 13, Sampling(), seed=1)
+    assert [len(ids) for ids in blocks] == [1, 2, 4, 4, 2]
 
 
 def test_without_a_length_there_is_no_end(model: CharLM, vocabulary: Vocabulary) -> None:
     """A stream without a length goes on, and begins as one of that length does."""
     endless = islice(generate(model, vocabulary.encode("a"), range(1), None, Sampling(), seed=1), 10)
-    assert list(endless) == list(generate(model, vocabulary.encode("a"), range(1), 10, Sampling(), seed=1))
+    ended = generate(model, vocabulary.encode("a"), range(1), 10, Sampling(), seed=1)
+    assert torch.equal(torch.cat(list(endless))[:10], torch.cat(list(ended)))
 
 
 @pytest.mark.parametrize(("symbols", "first"), [("\nab", 0), ("\t\nab", 1), ("ab", 0)])
@@ -209,6 +204,14 @@ def test_an_unknown_character_of_a_prompt_is_the_users() -> None:
     assert encode_prompt(ab, "xy", "skip")[1] == ""
 
 
+@given(st.text("ab", max_size=12), st.text("ab", min_size=1, max_size=4), st.integers(1, 5))
+def test_blocks_do_not_change_a_stream(text: str, stop: str, block_length: int) -> None:
+    """A stream ends before its stop text also if that lies inside a block or across two."""
+    ab = Vocabulary("char", "ab")
+    blocks = ab.encode(text)[:, None].split(block_length)
+    assert "".join(stream_text(iter(blocks), ab, stop)) == text.split(stop, 1)[0]
+
+
 @given(st.text("ab", max_size=12), st.text("ab", min_size=1, max_size=4) | st.none())
 def test_a_stream_ends_before_its_stop_text(text: str, stop: str | None) -> None:
     """Joined pieces are the text up to the first stop text, whole where there is none."""
@@ -232,9 +235,9 @@ def test_a_partial_stop_text_is_held_back() -> None:
 
 def test_a_stream_reads_no_further_than_its_stop_text() -> None:
     """After the stop text no further character is made."""
-    ids: Iterator[Tensor] = iter(BYTES.encode("a.bcd").split(1))
+    ids: Iterator[Tensor] = iter(BYTES.encode("a.bcd")[:, None].split(1))
     assert "".join(stream_text(ids, BYTES, ".")) == "a"
-    assert BYTES.decode(torch.cat(list(ids))) == "bcd"
+    assert BYTES.decode(torch.cat(list(ids))[:, 0]) == "bcd"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=10), st.sampled_from(["char", "byte"]))
@@ -246,7 +249,7 @@ def test_a_stream_shows_whole_characters(text: str, level: Level) -> None:
 
 def test_a_character_cut_off_by_the_end_is_marked() -> None:
     """Bytes at the end that are no whole character become one U+FFFD."""
-    ids = BYTES.encode("a😀")[:-1]
+    ids = BYTES.encode("a😀")[:-1, None]
     assert list(stream_text(iter(ids.split(1)), BYTES)) == ["a", "", "", "", "\ufffd"]
 
 

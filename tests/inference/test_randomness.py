@@ -1,18 +1,15 @@
 """Random numbers for sampling: what determines them, and how they are distributed."""
 
-from itertools import islice
-
 import pytest
 import torch
 
 from charlm.errors import InputError
-from charlm.inference import randomness
-from charlm.inference.randomness import MAX_SEED, draw_uniforms, random_seed
+from charlm.inference.randomness import MAX_SEED, UniformStreams, random_seed
 
 
 def numbers(seed: int, *indices: int, length: int = 600) -> torch.Tensor:
     """Return the first numbers of some streams, (length, B)."""
-    return torch.stack(list(islice(draw_uniforms(seed, indices), length)))
+    return UniformStreams(seed, indices).draw(length)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32, MAX_SEED])
@@ -25,12 +22,11 @@ def test_a_stream_depends_on_the_seed_and_the_index(seed: int) -> None:
     assert not set(together.flatten().tolist()) & set(numbers(seed ^ 1, 0, 1, 2).flatten().tolist())
 
 
-@pytest.mark.parametrize("block_length", [1, 7, 1000])
-def test_the_block_does_not_change_the_numbers(block_length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The numbers are the same however many are drawn ahead."""
-    expected = numbers(3, 0, 5)
-    monkeypatch.setattr(randomness, "BLOCK_LENGTH", block_length)
-    assert torch.equal(numbers(3, 0, 5), expected)
+@pytest.mark.parametrize("lengths", [[1] * 600, [7, 593], [1, 2, 597]], ids=len)
+def test_the_block_does_not_change_the_numbers(lengths: list[int]) -> None:
+    """The numbers are the same however many are drawn at a time."""
+    streams = UniformStreams(3, (0, 5))
+    assert torch.equal(torch.cat([streams.draw(length) for length in lengths]), numbers(3, 0, 5))
 
 
 def test_numbers_are_uniform_and_independent() -> None:
@@ -57,7 +53,7 @@ def test_the_numbers_of_a_seed_are_fixed() -> None:
 def test_a_seed_out_of_range_is_refused(seed: int) -> None:
     """A seed that the generator cannot hold is named."""
     with pytest.raises(InputError, match=f"seed: expected a whole number from 0 to {MAX_SEED}, got {seed}"):
-        next(draw_uniforms(seed, [0]))
+        UniformStreams(seed, [0])
 
 
 def test_random_seeds_differ() -> None:

@@ -1,5 +1,6 @@
 /* Runs all kernels of one instruction set on arrays of exactly the size that lstm.h states, under the sanitizers. */
 #include "lstm.h"
+#include "sampler.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,38 @@ static void run_gradient(int64_t N, int64_t M, int64_t C, int64_t num_threads)
     free(result);
 }
 
+static void run_sampler(int64_t V, int64_t E, int64_t H, int64_t L, int64_t B, int64_t num_threads)
+{
+    const int64_t T = 4;
+    float *weights[3 * 4 + 2];
+    for (int64_t l = 0; l < L; l++) {
+        weights[3 * l] = draw(4 * H * (l == 0 ? E : H), 4);
+        weights[3 * l + 1] = draw(4 * H * H, 4);
+        weights[3 * l + 2] = draw(4 * H, 4);
+    }
+    weights[3 * L] = draw(V * H, 4), weights[3 * L + 1] = draw(V, 4);
+    double *uniforms = malloc((size_t)(T * B) * sizeof *uniforms);
+    for (int64_t n = 0; n < T * B; n++)
+        uniforms[n] = (double)n / (double)(T * B);
+    Sampler s = {.V = V, .E = E, .H = H, .L = L, .T = T, .B = B, .num_threads = num_threads, .temperature = 0.7};
+    s.top_k = V > 2 ? V / 2 : 1, s.top_p = 0.6;
+    float *embedding = draw(V * E, 4);
+    s.embedding = embedding, s.h = draw(L * B * H, 4), s.c = draw(L * B * H, 4);
+    s.ids = calloc((size_t)((T + 1) * B), sizeof *s.ids);
+    s.packed = malloc((size_t)NAMED(sampler_packed_size_, LSTM_PATH)(&s) * 4);
+    int failed = NAMED(sampler_pack_, LSTM_PATH)(&s, (const float *const *)weights);
+    failed |= NAMED(sampler_write_, LSTM_PATH)(&s); /* reads the first T rows of ids */
+    s.uniforms = uniforms;
+    failed |= NAMED(sampler_write_, LSTM_PATH)(&s);
+    s.logits = draw(T * B * V, 4), s.temperature = 0;
+    failed |= NAMED(sampler_write_, LSTM_PATH)(&s);
+    if (failed)
+        abort();
+    for (int64_t n = 0; n < 3 * L + 2; n++)
+        free(weights[n]);
+    free(uniforms), free(embedding), free(s.h), free(s.c), free(s.ids), free(s.packed), free(s.logits);
+}
+
 int main(void)
 {
     const int64_t sizes[] = {1, 15, 31, 33, 64, 100};
@@ -86,6 +119,11 @@ int main(void)
                 run_lookup(B, sizes[n], 1 + B % 3, is_bf16);
             }
     }
+    for (int n = 0; n < 6; n++)
+        for (int64_t B = 1; B < 16; B += 7)
+            run_sampler(sizes[n], sizes[(n + 1) % 6], sizes[5 - n], 1 + n % 3, B, 1 + n % 2);
+    run_sampler(1100, 7, 33, 2, 3, 2); /* without a table */
+    run_sampler(600, 33, 200, 4, 1, 2); /* enough units and logits for a team of threads */
     puts("done");
     return 0;
 }

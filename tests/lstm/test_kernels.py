@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from amx import emulate
+from instruction_sets import INSTRUCTION_SETS, needs_compiler, on_every_instruction_set
 from tolerances import LOOKUP, PARITY, SIGMOID, TANH, assert_near
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,22 +18,6 @@ from charlm.lstm.kernels import choose_kernel, cpu, lookup, native, projection, 
 from charlm.lstm.kernels.lookup import Lookup
 from charlm.model import CharLM
 
-try:
-    INSTRUCTION_SETS = native.available_instruction_sets()
-    NO_KERNELS = ""
-    NO_AMX = "" if "amx" in INSTRUCTION_SETS else emulate()
-except native.BuildError as reason:
-    INSTRUCTION_SETS = ["portable"]
-    NO_KERNELS = f"THE C KERNELS ARE NOT TESTED: {reason}"
-    NO_AMX = str(reason)
-
-needs_compiler = pytest.mark.skipif(bool(NO_KERNELS), reason=NO_KERNELS)
-amx_emulated = pytest.param(
-    "amx", id="amx-emulated", marks=pytest.mark.skipif(bool(NO_AMX), reason=f"THE PATH amx IS NOT TESTED: {NO_AMX}")
-)
-on_every_instruction_set = pytest.mark.parametrize(
-    "instruction_set", INSTRUCTION_SETS if "amx" in INSTRUCTION_SETS else [*INSTRUCTION_SETS, amx_emulated]
-)
 in_both_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 
 SHAPES = [(1, 1, 1), (1, 3, 31), (7, 1, 33), (5, 13, 64), (3, 6, 128), (4, 37, 31), (6, 2, 1), (2, 64, 200)]

@@ -19,6 +19,7 @@ from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
 from charlm.lstm.kernels import cpu, fused, native, projection, reference
 from charlm.lstm.kernels.lookup import Characters, Projection
+from charlm.lstm.kernels.sampler import Sampler
 
 
 class LSTMKernel(Protocol):
@@ -40,6 +41,7 @@ class Kernel(NamedTuple):
         is_bf16_fast: whether bfloat16 products are faster than float32 on this device.
         run_layer: a layer over a whole sequence.
         project: the product W x + b of all steps at once, as the output layer needs it.
+        sampler: writes text with a whole model; None if the cell is stepped instead.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Kernel(NamedTuple):
     is_bf16_fast: bool
     run_layer: LSTMKernel
     project: Projection
+    sampler: type[Sampler] | None = None
 
 
 KERNEL_NAMES = ("cpu", "torch", "reference")
@@ -81,7 +84,7 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
         try:
             chosen = native.fastest_instruction_set()
             is_bf16_fast = chosen in native.FAST_BF16
-            return Kernel("cpu", chosen, is_bf16_fast, cpu.run_layer, projection.project)
+            return Kernel("cpu", chosen, is_bf16_fast, cpu.run_layer, projection.project, Sampler)
         except CharlmError as error:
             reason = str(error)
     if name == "auto":

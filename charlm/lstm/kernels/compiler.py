@@ -23,7 +23,7 @@ from charlm.errors import CharlmError
 
 SOURCES = Path(__file__).parent / "csrc"
 
-KERNEL_SOURCES = ("forward.c", "backward.c", "lookup.c", "gradient.c")
+KERNEL_SOURCES = ("forward.c", "backward.c", "lookup.c", "gradient.c", "sampler_pack.c", "sampler_write.c")
 """Compiled once for each instruction set. The headers are included by these; processor.c is compiled only once."""
 
 X86_AVX2 = ("-mavx2", "-mfma")
