@@ -150,7 +150,7 @@ def _print_samples(samples: Iterator[str], num_samples: int, raw: bool) -> int:
 def _print_speed(num_chars: int, elapsed_s: float, kernel: str) -> None:
     """Print the speed of the samples on stderr; the time has the packing of the weights and the prompt."""
     speed = f"{num_chars / elapsed_s:,.0f} characters per second"
-    click.echo(f"{num_chars:,} characters in {elapsed_s:.2f} s: {speed} (kernel {kernel})", err=True)
+    show(f"{num_chars:,} characters in {elapsed_s:.2f} s: {speed} (kernel {kernel})", err=True)
 
 
 def _sample_as_json(
