@@ -75,4 +75,4 @@ def compare_samples(trained: TrainedModel, length: int = SAMPLE_LENGTH) -> list[
 def _sample(trained: TrainedModel, temperature: float, length: int) -> Tensor:
     """Return the ids of a sample without a prompt, (n,)."""
     prompt_ids, _ = encode_prompt(trained.vocabulary, "")
-    return torch.cat([*generate(trained.model, prompt_ids, range(1), length, Sampling(temperature), SEED)])
+    return torch.cat([*generate(trained.model, prompt_ids, range(1), length, Sampling(temperature), SEED)])[:, 0]
