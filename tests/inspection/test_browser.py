@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,12 @@ class Opened:
     def focused(self) -> str:
         """Return the id of the element that has the focus."""
         return str(self.page.evaluate("document.activeElement.id"))
+
+
+@pytest.fixture(scope="module")
+def inspection(inspection: Inspection) -> Inspection:
+    """Return the inspection with a low level of chance, since a model of a few steps follows nothing beyond it."""
+    return replace(inspection, tracking=replace(inspection.tracking, chance=inspection.tracking.chance / 10))
 
 
 @pytest.fixture(scope="module")
