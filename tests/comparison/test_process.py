@@ -92,11 +92,16 @@ def test_a_run_ends_with_its_parent(endless: Config, tmp_path: Path) -> None:
     assert (tmp_path / "said").read_text() == (run / LOG_NAME).read_text() == ""
 
 
+def break_down(_directory: Path, _name: str) -> Reporter:
+    """Fail as nobody expects."""
+    raise LookupError("unforeseen")
+
+
 def test_unforeseen_failure_is_told(config: Config, tmp_path: Path) -> None:
     """The reason of any failure in a run reaches the parent, and the log holds the traceback."""
-    (tmp_path / "run" / "metrics.jsonl").mkdir(parents=True)
-    with pytest.raises(CharlmError, match="IsADirectoryError: "):
-        train_in_process(Task(config, tmp_path / "run", False, 1, is_alone=False), threading.Event())
+    task = Task(config, tmp_path / "run", False, 1, is_alone=False, make_reporter=break_down)
+    with pytest.raises(CharlmError, match="LookupError: unforeseen"):
+        train_in_process(task, threading.Event())
     assert "Traceback" in (tmp_path / "run" / LOG_NAME).read_text()
 
 
