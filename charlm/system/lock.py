@@ -12,6 +12,7 @@ from filelock import lock_descriptor, unlock_descriptor
 
 from charlm.errors import CharlmError, InputError
 from charlm.system.files import NO_FOLLOW, write_atomically
+from charlm.system.reading import NO_WAIT
 
 MAX_ENDING_S = 60.0
 """How long to wait for a process that is ending: for its last step, a validation and a save."""
@@ -85,7 +86,7 @@ def refuse_holder(path: Path, announce: Announce = lambda _: None) -> None:
 
 @contextmanager
 def _try_to_lock(path: Path, flags: int, announce: Announce) -> Iterator[bool]:
-    descriptor = os.open(path, flags | NO_FOLLOW, 0o644)
+    descriptor = os.open(path, flags | NO_FOLLOW | NO_WAIT, 0o644)
     try:
         try:
             is_free = is_held = lock_descriptor(descriptor, blocking=False) or _wait(descriptor, path, announce)

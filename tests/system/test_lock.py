@@ -1,6 +1,7 @@
 """The lock that allows one writer at a time."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,21 @@ def test_link_in_place_of_the_number_is_replaced(tmp_path: Path) -> None:
     with hold(tmp_path / ".lock"):
         assert (tmp_path / ".lock.pid").read_text() == f"{os.getpid()}\n"
     assert (tmp_path / "victim").read_bytes() == b"mine"
+
+
+def test_pipe_in_place_of_the_lock(tmp_path: Path) -> None:
+    """A named pipe in the place of the lock is locked like a file, without waiting for somebody who writes to it."""
+    os.mkfifo(tmp_path / ".lock")
+
+    def fail(*_: object) -> None:
+        raise AssertionError("the lock waits for a writer")
+
+    former = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(20)
+    try:
+        refuse_holder(tmp_path / ".lock")
+        with hold(tmp_path / ".lock") as is_held:
+            assert is_held
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, former)
