@@ -18,7 +18,7 @@ from pathlib import Path
 from charlm.errors import InputError
 from charlm.runs.checkpoint import Checkpoint, save_checkpoint
 from charlm.runs.metrics import Row, append_row, read_rows, take_fingerprint
-from charlm.system.files import write_atomically
+from charlm.system.files import make_directory, write_atomically
 from charlm.system.lock import Announce, hold, mark_ending, refuse_holder
 
 
@@ -110,7 +110,7 @@ class RunDirectory:
         """
         with contextlib.ExitStack() as stack:
             try:
-                (self.path / "samples").mkdir(parents=True, exist_ok=True)
+                make_directory(self.path / "samples")
                 is_held = stack.enter_context(hold(self._lock_path, announce))
             except OSError as error:
                 raise InputError(f"{self.path}: cannot be made a run directory: {error.strerror}.") from None

@@ -135,6 +135,18 @@ def set_aside(path: Path) -> Path:
     return renamed
 
 
+def make_directory(path: Path) -> None:
+    """Create a directory, and its parents, and flush their names to the disk; it may exist.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for directory in missing:
+        _sync_directory(directory.parent)
+
+
 def cannot_write(path: Path, error: OSError) -> CharlmError:
     """Return an error with the reason why a file of a run cannot be written, and the remedy."""
     return CharlmError(

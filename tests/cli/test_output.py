@@ -17,6 +17,7 @@ from terminal import drain
 
 from charlm.cli import main
 from charlm.cli.output import escape_controls, show_mistake
+from charlm.cli.progress import ProgressReporter
 from charlm.config import Config
 from charlm.model import CharLM
 from charlm.runs.checkpoint import Checkpoint, save_checkpoint
@@ -108,6 +109,13 @@ def test_no_line_of_a_run_has_a_control(charlm: CharlmCommand, hostile: dict[str
         assert outcome.status == status
         assert "a\\x1b[31m" in outcome.out + outcome.err
         assert not CONTROL.search(outcome.out + outcome.err)
+
+
+def test_no_line_of_progress_has_a_control(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a run and a warning of its training show control characters escaped."""
+    ProgressReporter(HOSTILE).warn(f"{HOSTILE} is damaged")
+    shown = escape_controls(HOSTILE)
+    assert capsys.readouterr().err == f"{shown}: warning: {shown} is damaged\n"
 
 
 def test_json_has_no_control(charlm: CharlmCommand, hostile: dict[str, str]) -> None:

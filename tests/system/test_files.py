@@ -289,3 +289,13 @@ def test_files_follow_the_umask(tmp_path: Path) -> None:
     write_atomically(tmp_path / "file", b"x")
     os.umask(former)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_new_directory_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of a new directory and of its new parents are flushed, so that a power failure loses no run."""
+    flushed: list[Path] = []
+    monkeypatch.setattr(files, "_sync_directory", flushed.append)
+    files.make_directory(tmp_path / "a" / "b")
+    files.make_directory(tmp_path / "a" / "b")
+    assert sorted(flushed) == [tmp_path, tmp_path / "a"]
+    assert (tmp_path / "a" / "b").is_dir()
