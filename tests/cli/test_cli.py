@@ -649,13 +649,14 @@ def test_eval_names_its_own_option_for_a_text(charlm: CharlmCommand, run: Path) 
 
 
 def test_weights_that_are_no_numbers(charlm: CharlmCommand, run: Path) -> None:
-    """Sampling from a broken model says so and is a failure, not the user's mistake."""
+    """A broken best model is named, and the last save is sampled in its place; the file itself is refused."""
     checkpoint = load_checkpoint(run / "best.pt")
     checkpoint.weights["output.bias"][:] = float("nan")
     save_checkpoint(checkpoint, run / "best.pt")
     outcome = charlm("sample", run)
-    assert outcome.status == 1
-    assert "not finite" in outcome.err
+    assert outcome.status == 0
+    assert "best.pt: the checkpoint's content is damaged: a weight is not a finite number" in outcome.err
+    assert_mistake(charlm("sample", run / "best.pt"), "a weight is not a finite number")
 
 
 # help

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_a_full_disk_leaves_the_old_page(charlm: CharlmCommand, run: Path, monke
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("charlm.cli.inspect.open_for_writing", refuse)
+    monkeypatch.setattr(sys.modules["charlm.cli.inspect"], "open_for_writing", refuse)  # the name is a command, too
     done = charlm("inspect", run, "--prompt", "green bottles")
     assert done.status == 1
     assert done.err == "Error: --out inspect.html: cannot be written: No space left on device; give another file.\n"

@@ -160,7 +160,7 @@ def test_raw_and_json_exclude_each_other(charlm: CharlmCommand) -> None:
 
 
 def test_python_warnings_are_one_escaped_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A warning of Python's, such as that of a damaged kernel library, is one line like the other warnings."""
 
@@ -172,11 +172,12 @@ def test_python_warnings_are_one_escaped_line(
 
     monkeypatch.setenv("_CHARLM_COMPLETE", "bash_source")
     monkeypatch.setattr("charlm.cli.complete", complete)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)  # restored after the test
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # restored after the test
     monkeypatch.setattr("charlm.cli.keep_freed_memory", lambda: None)
     with pytest.raises(SystemExit):
         main()
-    assert capsys.readouterr().err == f"warning: {escape_controls(HOSTILE)} is damaged\n"
+    assert capfd.readouterr().err == f"warning: {escape_controls(HOSTILE)} is damaged\n"
 
 
 def test_long_values_are_shortened(capsys: pytest.CaptureFixture[str]) -> None:
