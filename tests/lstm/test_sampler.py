@@ -214,8 +214,9 @@ def draw_logits(kind: str, V: int) -> Tensor:
 def test_choices_are_those_of_the_reference(V: int, kind: str, instruction_set: str) -> None:
     """Temperature, top-k, top-p and the draw are those of ``Sampling.choose``, also where characters tie."""
     logits, uniforms = draw_logits(kind, V), torch.linspace(0, 1 - 1e-9, 15, dtype=torch.float64)
-    expected = [sampling.choose(logits.expand(len(uniforms), -1), uniforms).tolist() for sampling in OPTIONS]
-    actual = [choose_by_kernel(logits, uniforms, sampling, instruction_set).tolist() for sampling in OPTIONS]
+    choices = [Sampling(0.0), *OPTIONS]
+    expected = [sampling.choose(logits.expand(len(uniforms), -1), uniforms).tolist() for sampling in choices]
+    actual = [choose_by_kernel(logits, uniforms, sampling, instruction_set).tolist() for sampling in choices]
     assert actual == expected
 
 
