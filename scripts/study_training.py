@@ -13,7 +13,6 @@ import itertools
 import json
 import math
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -193,10 +192,14 @@ COLUMNS = {
 """Losses beside the best one, by their titles."""
 
 
-def make_table(names: Sequence[str], records: list[dict[str, Any]]) -> str:
-    """Return a Markdown table: mean losses over seeds, and for each seed the difference to the first variant."""
+def make_table(study: Study, records: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: mean losses over seeds, and for each seed the difference to the first variant.
+
+    Variants without records are left out.
+    """
     runs = {(record["run"]["text"], record["run"]["variant"], record["run"]["seed"]): record for record in records}
     texts, seeds = (list(dict.fromkeys(key[index] for key in runs)) for index in (0, 2))
+    names = [name for name in study.variants if any(key[1] == name for key in runs)]
     rows = []
     for text, name in itertools.product(texts, names):
         own = [runs[text, name, seed] for seed in seeds]
@@ -228,7 +231,7 @@ def main(
     """Train every variant of STUDY that has no record yet on the start of each text, and append its losses."""
     study, out = STUDIES[study_name], out or REPOSITORY / "docs" / study_name / "results.jsonl"
     if table:
-        click.echo(make_table(list(study.variants), read_records(out)))
+        click.echo(make_table(study, read_records(out)))
         return
     torch.set_num_threads(1)
     known, steps = [record["run"] for record in read_records(out)], steps or study.base.train.max_steps
