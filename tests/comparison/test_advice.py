@@ -15,9 +15,15 @@ GOOD, MIDDLE, BAD = [1.0, 1.01, 1.02], [1.1, 1.11, 1.12], [1.2, 1.21, 1.22]
 
 
 def advise_on(
-    losses: Sequence[list[float]], edge: Literal["lowest", "highest"] | None = None, num_trials: int = 5
+    losses: Sequence[list[float]],
+    edge: Literal["lowest", "highest"] | None = None,
+    num_trials: int = 5,
+    is_reversed: bool = False,
 ) -> str:
-    """Return the advice on the depths 1, 2, ... with given losses; the edge is that of the last one."""
+    """Return the advice on the depths 1, 2, ... with given losses; the edge is that of the last one.
+
+    Reversed depths are compared from the deepest on, as after ``--layers 2,1``.
+    """
     arms = [
         ArmFindings.model_construct(
             num_layers=num_layers,
@@ -27,6 +33,8 @@ def advise_on(
         )
         for num_layers, values in enumerate(losses, 1)
     ]
+    if is_reversed:
+        arms, losses = arms[::-1], losses[::-1]
     [differences] = judge(
         [
             [
@@ -72,10 +80,11 @@ def test_depth(losses: list[list[float]], name: str, beaten: list[str]) -> None:
 
 
 @pytest.mark.parametrize("losses", [[[1.0, 1.1, 1.2], [1.05, 1.15, 1.2]], [[1.05, 1.15, 1.2], [1.0, 1.1, 1.2]]])
-def test_nothing_is_decided(losses: list[list[float]]) -> None:
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_nothing_is_decided(losses: list[list[float]], is_reversed: bool) -> None:
     """Without a verdict the simplest depth is advised, with the largest gain that the intervals leave possible."""
     [difference] = compare_means(losses)
-    assert advise_on(losses) == (
+    assert advise_on(losses, is_reversed=is_reversed) == (
         "take 1 layer of 90: it is the simplest, and no depth was measurably better. By the 95 % intervals another "
         f"depth gains at most {difference.interval[1]:.4f} nats."
     )

@@ -62,7 +62,7 @@ EVIDENCE = "95 % interval +0.0100 to +0.0500; +1.5 sd; corrected p = 0.012"
 )
 def test_difference_in_words(changes: dict[str, Any], text: str) -> None:
     """Every verdict has its words and its evidence."""
-    assert describe_difference(DECIDED.model_copy(update=changes), [2, 1, 3]) == text
+    assert describe_difference(DECIDED.model_copy(update=changes), [3, 1, 2]) == text
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def test_verdict(losses: list[list[float]], changes: dict[str, float | bool], ve
     """A depth is better or worse if the seeds decide, the tuning is not coarser, and no search ended at its edge."""
     [[difference]] = judge([contest(losses, **changes)])
     assert difference.verdict == verdict
+    assert difference.num_fresh_seeds is None or verdict == "undecided"
 
 
 def test_all_groups_are_one_family() -> None:
