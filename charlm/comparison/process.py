@@ -6,11 +6,13 @@ process waits for another to read a pipe.
 """
 
 import contextlib
+import os
 import pickle
 import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,20 +150,27 @@ def _describe_death(code: int) -> str:
 
 
 def serve(pickled_task: bytes) -> None:
-    """Train a task, in the new process."""
+    """Train a task, in the new process, and end the process.
+
+    It ends without destroying the objects of torch, which takes a second: a batch system may give little more.
+    """
     task: Task = pickle.loads(pickled_task)  # noqa: S301  # from the process that started this one
     drop_lost_messages()
     keep_freed_memory()
     torch.set_num_threads(task.num_threads)
+    status = 0
     try:
         with explain_shortage():
             train_task(task)
     except CharlmError as error:
+        status = error.exit_status
         _tell(str(error))
-        sys.exit(error.exit_status)
     except Exception as error:
+        status = 1
         _tell(f"{type(error).__name__}: {error}")
-        raise
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def train_task(task: Task) -> None:
@@ -178,4 +187,4 @@ def train_task(task: Task) -> None:
 
 
 def _tell(reason: str) -> None:
-    sys.stdout.buffer.write(reason.encode(errors="replace"))
+    os.write(sys.stdout.fileno(), reason.encode(errors="replace"))
