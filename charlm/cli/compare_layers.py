@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.core import ParameterSource
@@ -10,6 +10,9 @@ from click.core import ParameterSource
 from charlm.cli.options import CONFIG, SET, examples, numbers_from, parse_share
 from charlm.cli.output import show, warn
 from charlm.errors import CharlmError, InputError
+
+if TYPE_CHECKING:
+    from charlm.comparison.plan import Plan
 
 
 @click.command(
@@ -105,10 +108,9 @@ def compare_layers(
     """Train depths of an equal size, and report which predicts best."""
     from charlm.cli.plan_table import format_plan, format_progress
     from charlm.cli.progress import make_reporter
-    from charlm.comparison.experiment import read_comparison, run_comparison
+    from charlm.comparison.experiment import run_comparison
     from charlm.comparison.plan import plan_comparison
     from charlm.comparison.process import wait_for_orphans
-    from charlm.comparison.report import write_report
     from charlm.comparison.stored_plan import read_plan, refuse_other_arguments, refuse_other_plan
     from charlm.comparison.work import Progress
     from charlm.config import load_config
@@ -132,13 +134,21 @@ def compare_layers(
         wait_for_orphans(out, warn)
         failures = run_comparison(plan, out, jobs, announce, make_reporter, shard)
     if shard == (1, 1) or report_only:
-        arms = read_comparison(plan, out, failures)
-        if report_only and not any(arm.runs for arm in arms):
-            raise InputError(f"{out}: no run of this comparison has finished. Train first, without --report-only.")
-        show(write_report(plan, arms, out, plan.command), nl=False)
-        show(f"\nWrote results.json, report.md and figures to {out}.", err=True)
+        _report(plan, out, failures, report_only)
     if failures:
         raise CharlmError(f"{len(failures)} runs failed; the same command tries them again.")
+
+
+def _report(plan: "Plan", out: Path, failures: dict[Path, str], report_only: bool) -> None:
+    """Write the report of the runs that are there, and print it."""
+    from charlm.comparison.experiment import read_comparison
+    from charlm.comparison.report import write_report
+
+    arms = read_comparison(plan, out, failures)
+    if report_only and not any(arm.runs for arm in arms):
+        raise InputError(f"{out}: no run of this comparison has finished. Train first, without --report-only.")
+    show(write_report(plan, arms, out, plan.command), nl=False)
+    show(f"\nWrote results.json, report.md and figures to {out}.", err=True)
 
 
 def _find_given_options() -> dict[str, object]:
