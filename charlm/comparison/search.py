@@ -23,7 +23,7 @@ So every search has losses on both sides of the configured rate, however few tri
 """
 
 MAX_DROPOUT = 0.3
-MAX_DECAY = 0.5
+MAX_DECAY = 0.2
 MAX_WARM_UP_FRAC = 0.2
 """Upper ends of the other ranges, which begin at 0; a larger configured value is included. The last is of the steps."""
 
