@@ -151,7 +151,7 @@ def cannot_write(path: Path, error: OSError) -> CharlmError:
     """Return an error with the reason why a file of a run cannot be written, and the remedy."""
     return CharlmError(
         f"{path}: cannot be written: {error.strerror or error}. Earlier saves are intact; "
-        "free disk space or give another --out, then continue with --resume."
+        "free disk space or give another --out, and run the command again (charlm train with --resume)."
     )
 
 

@@ -74,7 +74,7 @@ def load_corpus(path: str, level: Level, progress: Progress = lambda _, chunks: 
     except OSError as error:
         raise CharlmError(
             f"{corpora}: cannot write the encoded corpus: {error.strerror or error}. "
-            "Free some disk space, or set the environment variable CHARLM_CACHE_DIR to another directory."
+            "Free disk space, or set the environment variable CHARLM_CACHE_DIR to a directory that can be written to."
         ) from None
 
 

@@ -87,7 +87,7 @@ def test_disk_that_fills_up(config: Config, tmp_path: Path) -> None:
     first, second = done.stderr.split("status 1\n")
     assert "Error: " in first
     assert "last.pt: cannot be written: No space left on device" in first
-    assert "free disk space or give another --out, then continue with --resume" in first
+    assert "free disk space or give another --out, and run the command again" in first
     assert "resuming after step 14" in second
     assert second.endswith("status 0\n")
     assert "Traceback" not in done.stderr
@@ -113,7 +113,7 @@ def test_cache_that_fills_up(config: Config, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     done = in_namespace(CACHE_FILLS_UP, tmp_path / "config.yaml", tmp_path / "disk", tmp_path / "run")
     assert done.returncode == 0
-    assert "No space left on device. Free some disk space, or set" in done.stderr
+    assert "No space left on device. Free disk space, or set" in done.stderr
     assert done.stderr.endswith("status 1\n")
     assert done.stdout == ""
     assert not (tmp_path / "run").exists()
