@@ -27,9 +27,10 @@ def _advise(group: Group) -> str:
     reasons = [_describe_win(loser, win) for (winner, loser), win in wins.items() if winner == choice.num_layers]
     name = f"{count_layers(choice.num_layers)} of {choice.hidden_size}"
     if reasons:
-        return f"take {name}: {', and '.join(reasons)}. No depth was measurably better."
+        rest = "" if find_winner(group) == choice.num_layers else " No other depth was measurably better."
+        return f"take {name}: {', and '.join(reasons)}.{rest}"
     return (
-        f"take {name}: it is the simplest, and no depth was measurably better. By the 95 % intervals "
+        f"take {name}: it is the simplest, and no other depth was measurably better. By the 95 % intervals "
         f"another depth gains at most {_find_bound(choice.num_layers, group.differences):.4f} nats."
     )
 
