@@ -12,9 +12,12 @@ from hypothesis import settings
 from texts import TEXT
 
 from charlm.config import Config
+from charlm.inference.trained import TrainedModel, load
 from charlm.model import CharLM
 from charlm.system.signals import STOP_SIGNALS
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.loop import train
+from charlm.training.reporter import Reporter
 
 settings.register_profile("charlm", deadline=None, max_examples=60)  # no deadline: a busy machine is not a failure
 settings.load_profile("charlm")
@@ -83,3 +86,26 @@ def model(vocabulary: Vocabulary) -> CharLM:
     with torch.no_grad():
         tiny.output.weight *= 8
     return tiny.train()
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run of two layers of 12, trained for a few steps on a song that repeats itself."""
+    directory = tmp_path_factory.mktemp("trained")
+    (directory / "song.txt").write_text(TEXT, encoding="utf-8")
+    config = (
+        Config()
+        .replace("data", path=str(directory / "song.txt"), val_frac=0.1)
+        .replace("model", num_layers=2, hidden_size=12, embed_size=6)
+        .replace("train", batch_size=2, seq_length=8, max_steps=3, warmup_steps=0)
+        .replace("train", device="cpu", precision="fp32", kernel="reference")
+        .replace("sample", length=1)
+    )
+    train(config, directory / "run", reporter=Reporter())
+    return directory / "run"
+
+
+@pytest.fixture(scope="session")
+def trained(trained_run: Path) -> TrainedModel:
+    """Return the model of that run."""
+    return load(trained_run, "cpu")

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from charlm.errors import InputError
+from charlm.inference.copying import ComparedText, compare_samples
 from charlm.inference.reading import Floats, Reading, read_text
 from charlm.inference.trained import TrainedModel
-from charlm.inspection.copying import ComparedText, compare_samples
 from charlm.inspection.gates import Saturation, measure_half_lives, measure_saturation
 from charlm.inspection.resets import ResetLoss, measure_resets
 from charlm.inspection.tracking import Tracking, track_properties

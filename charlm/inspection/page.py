@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from charlm.inspection.copying import MATCH_LENGTHS, SAMPLE_LENGTH, SEED, ComparedText
+from charlm.inference.copying import MATCH_LENGTHS, SAMPLE_LENGTH, SEED, ComparedText
 from charlm.inspection.encoding import ALPHABET, encode_cells
 from charlm.inspection.inspection import Inspection
 from charlm.inspection.passages import RUNNING_LENGTH, Passage, find_passages, running_loss

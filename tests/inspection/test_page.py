@@ -13,8 +13,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from charlm.inference.copying import ComparedText
 from charlm.inference.reading import Reading, read_text
-from charlm.inspection.copying import ComparedText
 from charlm.inspection.gates import measure_half_lives, measure_saturation
 from charlm.inspection.inspection import Inspection
 from charlm.inspection.page import render

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest import MonkeyPatch
 
-from charlm.inspection import matches
-from charlm.inspection.matches import cover_matches, find_matches
+from charlm.inference import matches
+from charlm.inference.matches import cover_matches, find_matches
 from charlm.text.vocabulary import Vocabulary
 
 CHARACTERS = Vocabulary("char", "abé界😀")  # of 1, 1, 2, 3 and 4 bytes

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from charlm.errors import InputError
+from charlm.inference.copying import ComparedText, compare_samples
 from charlm.inference.trained import TrainedModel
-from charlm.inspection.copying import ComparedText, compare_samples
 
 
 def test_samples_stand_beside_the_validation_text(trained: TrainedModel) -> None:

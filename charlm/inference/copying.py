@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from charlm.inference.generation import encode_prompt, generate
+from charlm.inference.matches import cover_matches, find_matches
 from charlm.inference.reading import Integers
 from charlm.inference.sampling import Sampling
 from charlm.inference.trained import TrainedModel
-from charlm.inspection.matches import cover_matches, find_matches
 
 TEMPERATURES = (0.5, 0.8, 1.0)
 
