@@ -17,6 +17,7 @@ checks = {
     "the parts of the page are there": all(
         (package / "inspection" / "templates" / f"page.{kind}").is_file() for kind in ("html", "css", "js")
     ),
+    "the template of the model card is there": (package / "export" / "templates" / "card.md").is_file(),
     "the kernels build and load": bool(native.available_instruction_sets()),
     "the tests are not installed": not any(path.parts[0] == "tests" for path in metadata.files("charlm") or ()),
 }

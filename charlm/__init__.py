@@ -87,14 +87,14 @@ _LAZY = {
 
 
 def load(run: str | Path, device: str = "auto") -> "TrainedModel":
-    """Return the trained model of a run directory (its best checkpoint) or of a checkpoint file.
+    """Return the trained model of a run directory (its best checkpoint), a checkpoint file, or an export.
 
     Args:
-        run: the path.
+        run: the path of a run directory, of a checkpoint file, or of a directory that ``charlm export`` wrote.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises:
-        InputError: there is no usable checkpoint, or the device is not available.
+        InputError: there is no usable model, or the device is not available.
         OutOfMemoryError: the model does not fit the memory.
 
     Example:

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""A fuzzer of the readers: configurations, checkpoints and corpora that are damaged, hostile or anything at all.
+"""A fuzzer of the readers: configurations, checkpoints, exports and corpora, damaged, hostile or anything at all.
 
 Every case must be read, or refused with an InputError: no other exception, no execution, no case that takes longer than
 MAX_CASE_S, and no more memory than MEMORY_BYTES above what the process began with.
 """
 
+import functools
 import io
+import json
 import os
 import pickle
 import random
@@ -25,6 +27,8 @@ import torch
 from charlm.config import Config, load_config
 from charlm.errors import InputError
 from charlm.runs.checkpoint import FORMAT, load_checkpoint
+from charlm.runs.opening import open_model
+from charlm.runs.portable import write_export
 from charlm.text.corpus import Corpus, load_corpus
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.session import Session
@@ -174,6 +178,56 @@ def read_checkpoint(data: bytes, folder: Path) -> None:
     session.take_step()
 
 
+@functools.cache
+def sound_export() -> dict[str, bytes]:
+    """Return the content of both files of an exported model."""
+    session = Session(tiny_config(), tiny_corpus())
+    with tempfile.TemporaryDirectory() as folder:
+        write_export(make_checkpoint(session, is_resumable=False), Path(folder))
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def read_exported(files: dict[str, bytes], folder: Path) -> None:
+    """Read an exported model and build it, as the commands do."""
+    (folder / "export").mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / "export" / name).write_bytes(data)
+    checkpoint, _ = open_model(folder / "export")
+    checkpoint.build_model(torch.device("cpu"), "reference")
+
+
+def read_weights(data: bytes, folder: Path) -> None:
+    """Read the weights of an exported model beside a sound description."""
+    read_exported(sound_export() | {"model.safetensors": data}, folder)
+
+
+def read_description(data: bytes, folder: Path) -> None:
+    """Read the description of an exported model beside sound weights."""
+    read_exported(sound_export() | {"config.json": data}, folder)
+
+
+def forge_weights(header: bytes) -> bytes:
+    """Return a safetensors file with any header, and as many numbers as the sound one."""
+    sound = sound_export()["model.safetensors"]
+    end = 8 + int.from_bytes(sound[:8], "little")
+    return len(header).to_bytes(8, "little") + header + sound[end:]
+
+
+def damage_header(chance: random.Random) -> bytes:
+    """Damage the header of a safetensors file, whose length stays right: its bytes, or one value in it."""
+    sound = sound_export()["model.safetensors"]
+    header = sound[8 : 8 + int.from_bytes(sound[:8], "little")]
+    if chance.random() < 0.5:
+        return forge_weights(damage_bytes(header, chance))
+    return forge_weights(damage_json(header, chance))
+
+
+def damage_json(data: bytes, chance: random.Random) -> bytes:
+    """Put junk in the place of one value of a JSON text."""
+    content = damage_content(json.loads(data), chance)
+    return json.dumps(content, default=str, skipkeys=True).encode()
+
+
 def read_config(data: bytes, folder: Path) -> None:
     """Read a configuration."""
     path = folder / "case.yaml"
@@ -192,6 +246,8 @@ def read_corpus(data: bytes, folder: Path) -> None:
 
 Read = Callable[[bytes, Path], None]
 
+READERS: tuple[Read, ...] = (read_checkpoint, read_config, read_corpus, read_weights, read_description)
+
 
 def make_case(chance: random.Random, content: dict[str, Any], sound: bytes) -> tuple[Read, bytes]:
     """Return one random case and what reads it."""
@@ -202,8 +258,11 @@ def make_case(chance: random.Random, content: dict[str, Any], sound: bytes) -> t
         (read_config, lambda: "".join(chance.choices(YAML_WORDS, k=chance.randrange(40))).encode()),
         (read_config, lambda: damage_bytes(Config().to_yaml().encode(), chance)),
         (read_corpus, lambda: damage_bytes("grün ≤ 𝕏 and so on\r\n".encode() * 9, chance)),
-        *((read, lambda: chance.randbytes(chance.randrange(200))) for read in (read_checkpoint, read_config)),
-        (read_corpus, lambda: chance.randbytes(chance.randrange(200))),
+        (read_weights, lambda: damage_bytes(sound_export()["model.safetensors"], chance)),
+        (read_weights, lambda: damage_header(chance)),
+        (read_description, lambda: damage_bytes(sound_export()["config.json"], chance)),
+        (read_description, lambda: damage_json(sound_export()["config.json"], chance)),
+        *((read, lambda: chance.randbytes(chance.randrange(200))) for read in READERS),
     ]
     read, make = chance.choice(makers)
     return read, make()

@@ -11,6 +11,7 @@ import click
 from charlm.cli.compare_layers import compare_layers
 from charlm.cli.completion import VARIABLE, complete
 from charlm.cli.evaluate import evaluate
+from charlm.cli.export import export, import_
 from charlm.cli.fetch import fetch
 from charlm.cli.inspect import inspect
 from charlm.cli.options import examples, name_option
@@ -38,7 +39,7 @@ def cli() -> None:
     """Train, sample, evaluate and compare character-level LSTM language models."""
 
 
-for command in (train, sample, evaluate, inspect, compare_layers, fetch):
+for command in (train, sample, evaluate, inspect, compare_layers, export, import_, fetch):
     cli.add_command(command)
 
 

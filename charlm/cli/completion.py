@@ -25,6 +25,9 @@ VARIABLE = "_CHARLM_COMPLETE"
 RUN_FILES = ("best.pt", "last.pt", "metrics.jsonl")
 """A directory with one of these holds a run; runs/directory.py has their meaning but would load torch."""
 
+EXPORT_FILES = ("model.safetensors",)
+"""A directory with one of these holds an exported model, see runs/portable.py."""
+
 
 def complete(command: click.Command, instruction: str) -> int:
     """Answer a shell and return the exit status.
@@ -41,14 +44,14 @@ def complete(command: click.Command, instruction: str) -> int:
 
 
 def complete_run(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[Any]]":
-    """Return the directories that hold a run, up to two levels deep, and checkpoint files; if there are none, files."""
-    found = _find_runs(incomplete) + _find(incomplete, "*.pt")
+    """Return the directories that hold a run or an export, two levels deep, and checkpoint files; if none, files."""
+    found = _find_directories(incomplete, RUN_FILES + EXPORT_FILES) + _find(incomplete, "*.pt")
     return [CompletionItem(path) for path in found] or [CompletionItem(incomplete, type="file")]
 
 
 def complete_out(context: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[Any]]":
     """Return the directories that hold a run after ``--resume``; otherwise, or if there are none, directories."""
-    found = _find_runs(incomplete) if context.params.get("resume") else []
+    found = _find_directories(incomplete, RUN_FILES) if context.params.get("resume") else []
     return [CompletionItem(path) for path in found] or [CompletionItem(incomplete, type="dir")]
 
 
@@ -69,14 +72,15 @@ def complete_key(_context: click.Context, _parameter: click.Parameter, incomplet
     return [item for item in items if item.value.startswith(incomplete)]
 
 
-def _find_runs(incomplete: str) -> list[str]:
-    runs = [
+def _find_directories(incomplete: str, names: tuple[str, ...]) -> list[str]:
+    """Return the directories that hold a file of one of some names, up to two levels deep."""
+    found = [
         path.removesuffix(f"/{name}")
         for depth in ("*", "*/*")
-        for name in RUN_FILES
+        for name in names
         for path in _find(incomplete, f"{depth}/{name}")
     ]
-    return sorted(set(runs))
+    return sorted(set(found))
 
 
 def _find(start: str, pattern: str) -> list[str]:

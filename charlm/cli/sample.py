@@ -92,7 +92,7 @@ def sample(
     as_json: bool,
     device: str,
 ) -> None:
-    """Print text that the model of RUN writes, a run directory or a checkpoint file."""
+    """Print text that the model of RUN writes: a run directory, a checkpoint file, or an exported model."""
     from charlm.inference.coherence import describe_garbage
     from charlm.inference.generation import encode_prompt
     from charlm.inference.sampling import DEFAULTS, Sampling

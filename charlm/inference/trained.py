@@ -15,9 +15,8 @@ from charlm.inference.randomness import random_seed
 from charlm.inference.reading import Reading, read_text
 from charlm.inference.sampling import DEFAULTS, Sampling
 from charlm.model import CharLM
-from charlm.runs.checkpoint import Checkpoint, load_checkpoint
-from charlm.runs.directory import RunDirectory
-from charlm.runs.recovery import load_best
+from charlm.runs.checkpoint import Checkpoint
+from charlm.runs.opening import open_model
 from charlm.system.device import choose_device
 from charlm.text.corpus import load_corpus
 from charlm.text.remapping import RemappedIds
@@ -191,13 +190,22 @@ class TrainedModel:
             InputError: the corpus is missing or has changed, or the part is empty.
         """
         data = self.checkpoint.config.data
-        corpus = load_corpus(data.path, data.level)
-        if corpus.digest != self.checkpoint.corpus_digest:
-            raise InputError(f"{data.path}: the text has changed since the model was trained; give a file with --text.")
-        part: Tensor = getattr(split_ids(corpus.ids, data.val_frac, data.test_frac), split)
+        part: Tensor = getattr(split_ids(self.load_ids(), data.val_frac, data.test_frac), split)
         if len(part) < 2:
             raise InputError(f"the {split} part is empty (data.{split}_frac=0); choose another --split.")
         return part
+
+    def load_ids(self) -> Tensor:
+        """Return the ids of the training corpus, all parts of it, (N,).
+
+        Raises:
+            InputError: the corpus is missing or has changed.
+        """
+        data = self.checkpoint.config.data
+        corpus = load_corpus(data.path, data.level)
+        if corpus.digest != self.checkpoint.corpus_digest:
+            raise InputError(f"{data.path}: the text has changed since the model was trained; give a file with --text.")
+        return corpus.ids
 
     def load_text(self, path: str) -> RemappedIds:
         """Return the characters of a text that the model knows.
@@ -218,7 +226,7 @@ class TrainedModel:
 
 
 def load(run: str | Path, device: str = "auto", warn: Callable[[str], None] = warnings.warn) -> TrainedModel:
-    """Return the trained model of a run directory (its best checkpoint) or of a checkpoint file.
+    """Return the trained model of a run directory (its best checkpoint), a checkpoint file, or an export.
 
     Args:
         run: the path.
@@ -229,11 +237,7 @@ def load(run: str | Path, device: str = "auto", warn: Callable[[str], None] = wa
         InputError: there is no sound checkpoint, or the device is not there.
     """
     chosen = choose_device(device)
-    damaged: dict[Path, str] = {}
-    if Path(run).is_dir():
-        checkpoint, damaged = load_best(RunDirectory(Path(run)))
-    else:
-        checkpoint = load_checkpoint(Path(run))
+    checkpoint, damaged = open_model(Path(run))
     for reason in damaged.values():
         warn(f"{reason} Taken in its place: the save of step {checkpoint.step}.")
     return TrainedModel(checkpoint.build_model(chosen), checkpoint.vocabulary, checkpoint)

@@ -4,7 +4,7 @@ import io
 import math
 import reprlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] =
     Raises:
         CharlmError: the disk is full or not writable; the old file is kept.
     """
-    content = {
+    content = describe_checkpoint(checkpoint) | {"weights": checkpoint.weights, "training": checkpoint.training}
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getbuffer(), former)
+
+
+def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return all of a checkpoint but its tensors, as plain values that JSON has too; for ``parse_description``."""
+    return {
         "format": FORMAT,
         "charlm_version": __version__,
         "config": checkpoint.config.model_dump(),
@@ -80,12 +88,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, former: Sequence[Path] =
         "step": checkpoint.step,
         "loss_nats": checkpoint.loss_nats,
         "garbage_frac": checkpoint.garbage_frac,
-        "weights": checkpoint.weights,
-        "training": checkpoint.training,
     }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_atomically(path, buffer.getbuffer(), former)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -99,29 +102,38 @@ def load_checkpoint(path: Path) -> Checkpoint:
     content = read_archive(path)
     if not isinstance(content, dict) or "format" not in content:
         raise DamagedError(f"{path}: this is not a charlm checkpoint. {REMEDY}")
-    _check_format(content, path)
+    check_format(content, path)
     try:
-        config = parse_config(content["config"], str(path))
-        vocabulary = Vocabulary.from_plain(content["vocabulary"])
-        _check_plain_values(content, config.train.max_steps)
-        _check_weights(content["weights"], path.stat().st_size)
-        _check_shapes(content["weights"], config, len(vocabulary))
-        return Checkpoint(
-            config,
-            vocabulary,
-            content["corpus_digest"],
-            content["step"],
-            content["loss_nats"],
-            content["weights"],
-            content["training"],
-            content.get("garbage_frac"),
-        )
+        checkpoint = parse_description(content, str(path))
+        weights, training = content.get("weights"), content.get("training")
+        if not isinstance(weights, dict) or not isinstance(training, dict):
+            raise ValueError("weights or training is missing or has a wrong type")
+        _check_weights(weights, path.stat().st_size)
+        _check_shapes(weights, checkpoint)
+        return replace(checkpoint, weights=weights, training=training)
     except (KeyError, ValueError, TypeError, AttributeError, InputError) as error:
         reason = " ".join(error.problems) if isinstance(error, ConfigError) else str(error)
         raise DamagedError(f"{path}: the checkpoint's content is damaged: {reason.rstrip('.')}. {REMEDY}") from None
 
 
-def _check_format(content: dict[str, Any], path: Path) -> None:
+def parse_description(content: dict[str, Any], name: str) -> Checkpoint:
+    """Return the checkpoint that ``describe_checkpoint`` described, without its tensors.
+
+    Args:
+        content: any values; those of other keys are ignored.
+        name: name of the file in an error.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError, ConfigError: a value is missing, or has a wrong type or range.
+    """
+    config = parse_config(content["config"], name)
+    vocabulary = Vocabulary.from_plain(content["vocabulary"])
+    _check_plain_values(content, config.train.max_steps)
+    digest, step, loss_nats = content["corpus_digest"], content["step"], content["loss_nats"]
+    return Checkpoint(config, vocabulary, digest, step, loss_nats, {}, garbage_frac=content.get("garbage_frac"))
+
+
+def check_format(content: dict[str, Any], path: Path, remedy: str = REMEDY) -> None:
     """Check that this version of charlm can read the format.
 
     Raises:
@@ -130,7 +142,7 @@ def _check_format(content: dict[str, Any], path: Path) -> None:
     """
     found, writer = content["format"], content.get("charlm_version")
     if type(found) is not int:
-        raise DamagedError(f"{path}: this is not a charlm checkpoint: its format is {reprlib.repr(found)}. {REMEDY}")
+        raise DamagedError(f"{path}: this is not a charlm checkpoint: its format is {reprlib.repr(found)}. {remedy}")
     known_writer = f"charlm {writer[:20]}" if isinstance(writer, str) else None
     if found > FORMAT:
         raise InputError(
@@ -144,7 +156,7 @@ def _check_format(content: dict[str, Any], path: Path) -> None:
         )
 
 
-PLAIN_TYPES = {"config": dict, "vocabulary": dict, "corpus_digest": str, "step": int, "weights": dict, "training": dict}
+PLAIN_TYPES = {"config": dict, "vocabulary": dict, "corpus_digest": str, "step": int}
 
 
 def _check_plain_values(content: dict[str, Any], max_steps: int) -> None:
@@ -184,14 +196,14 @@ def _check_weights(weights: dict[Any, Any], file_bytes: int) -> None:
         raise ValueError("a weight is not a finite number")
 
 
-def _check_shapes(weights: dict[str, Tensor], config: Config, vocabulary_size: int) -> None:
+def _check_shapes(weights: dict[str, Tensor], checkpoint: Checkpoint) -> None:
     """Check the shapes of the weights against the configuration before the model is allocated.
 
     Raises:
         ValueError: a shape differs.
     """
     with torch.device("meta"):
-        model = CharLM(vocabulary_size, **config.model.model_dump(), kernel="reference")
+        model = CharLM(len(checkpoint.vocabulary), **checkpoint.config.model.model_dump(), kernel="reference")
     expected = {name: weight.shape for name, weight in model.state_dict().items()}
     found = {name: weight.shape for name, weight in weights.items()}
     for name in sorted(expected.keys() | found.keys()):

@@ -41,6 +41,8 @@ def test_imports_keep_the_contracts() -> None:
         ("torch", "system/files.py", "import torch"),
         ("torch", "config/schema.py", "import numpy"),
         ("yaml", "runs/directory.py", "import yaml"),
+        ("floors", "inspection/page.py", "import charlm.export.card"),
+        ("onnx", "cli/export.py", "import onnxruntime"),
     ],
 )
 def test_a_broken_contract_is_noticed(tmp_path: Path, contract: str, module: str, statement: str) -> None:

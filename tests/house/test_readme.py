@@ -32,7 +32,7 @@ def test_every_command_runs(
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     commands = charlm_commands()
-    assert {command[0] for command in commands} == {"train", "sample", "eval", "inspect", "compare-layers"}
+    assert {command[0] for command in commands} == {"train", "sample", "eval", "inspect", "export", "compare-layers"}
     for command in commands:
         shorter = [] if "--resume" in command else SHORTER.get(command[0], [])
         assert run([*command, *shorter]) == 0, capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Trained models in other formats: safetensors, ONNX graphs, and the model card that goes with them."""
