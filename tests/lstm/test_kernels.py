@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from charlm.errors import InputError
 from charlm.lstm import LSTMState
-from charlm.lstm.kernels import choose_kernel, cpu, lookup, native, projection, reference
+from charlm.lstm.kernels import choose_kernel, cpu, lookup, projection, reference
 from charlm.lstm.kernels.lookup import Lookup
 from charlm.model import CharLM
 
@@ -296,13 +296,14 @@ def test_lookup_equals_materialized_rows(dtype: torch.dtype, instruction_set: st
 
 
 @needs_compiler
+@on_every_instruction_set
 @in_both_dtypes
-def test_lookup_sums_gradients_in_float32(dtype: torch.dtype) -> None:
+def test_lookup_sums_gradients_in_float32(dtype: torch.dtype, instruction_set: str) -> None:
     """The gradient of a row is the sum over its positions, rounded once, for rows used often, seldom and never."""
     torch.manual_seed(0)
     ids = torch.cat([torch.zeros(3000, dtype=torch.int64), torch.randint(1, 8, (1000,))]).reshape(50, 80)
     grad = torch.rand(50, 80, 129).to(dtype)  # 129 columns: one more than whole vectors
-    actual = lookup.sum_rows(grad, ids, 9)
+    actual = lookup.sum_rows(grad, ids, 9, instruction_set)
     expected = torch.zeros(9, 129, dtype=torch.float64).index_add_(0, ids.flatten(), grad.flatten(0, 1).double())
     assert_near(actual.double(), expected, LOOKUP[dtype])
 
@@ -329,16 +330,13 @@ def test_invalid_ids_are_refused(ids: Tensor, message: str) -> None:
 @needs_compiler
 @on_every_instruction_set
 @pytest.mark.parametrize("shape", [(1, 4, 1), (300, 132, 33), (256, 20, 64), (1000, 37, 200)], ids=str)
-def test_products_over_all_positions(
-    shape: tuple[int, int, int], instruction_set: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_products_over_all_positions(shape: tuple[int, int, int], instruction_set: str) -> None:
     """The product for a weight gradient is correct at odd sizes, also for transposed views."""
-    monkeypatch.setattr(native, "fastest_instruction_set", lambda: instruction_set)
     torch.manual_seed(0)
     N, G, E = shape
     left, right = torch.randn(G, N).T, torch.randn(N, E)
     expected = left.double().T @ right.double()
-    assert_near(projection.multiply_transposed(left, right).double(), expected, PARITY[torch.float32])
+    assert_near(projection.multiply_transposed(left, right, instruction_set).double(), expected, PARITY[torch.float32])
 
 
 @needs_compiler

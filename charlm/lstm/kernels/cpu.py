@@ -122,6 +122,29 @@ def run_forward(
     return (hidden, h_last, c_last) if gates is None or cells is None else (hidden, h_last, c_last, gates, cells)
 
 
+def run_backward(
+    gates: Tensor, cells: Tensor, weight_hh: Tensor, grads: tuple[Tensor | None, ...], instruction_set: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of gates_x (T, B, 4H), and of h and c before the first step, (B, H).
+
+    ``grads`` are those of hidden (T, B, H), and of h and c after the last step, (B, H); None stands for zeros. The
+    gates and cells are those of ``run_forward``.
+    """
+    T, B, H = gates.shape[0], gates.shape[1], weight_hh.shape[1]
+    weight_hh = weight_hh.contiguous()
+    grad_hidden, grad_h_last, grad_c_last = (None if grad is None else grad.contiguous() for grad in grads)
+    grad_gates = torch.empty_like(gates)
+    grad_h_first, grad_c_first = weight_hh.new_empty(2, B, H).unbind()
+    call(
+        f"lstm_backward_{instruction_set}",
+        T=T, B=B, H=H, is_bf16=gates.dtype == torch.bfloat16,
+        weight_hh=weight_hh, gates=gates, cells=cells,
+        grad_hidden=grad_hidden, grad_h_last=grad_h_last, grad_c_last=grad_c_last,
+        grad_gates_x=grad_gates, grad_h_first=grad_h_first, grad_c_first=grad_c_first,
+    )  # fmt: skip
+    return grad_gates, grad_h_first, grad_c_first
+
+
 class SequenceFunction(torch.autograd.Function):
     """The recurrence over whole sequences, with a hand-written backward pass."""
 
@@ -150,18 +173,10 @@ class SequenceFunction(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of the inputs; that of weight_hh is a single product over all steps."""
         ids, weight_hh, hidden, gates, cells = ctx.saved_tensors
-        T, B, H = gates.shape[0], gates.shape[1], weight_hh.shape[1]
-        grads = [None if grad is None else grad.contiguous() for grad in (grad_hidden, grad_h, grad_c)]
-        grad_gates = torch.empty_like(gates)
-        grad_h_first, grad_c_first = weight_hh.new_empty(2, B, H).unbind()
-        weight = weight_hh.contiguous()
-        call(
-            f"lstm_backward_{ctx.instruction_set}",
-            T=T, B=B, H=H, is_bf16=gates.dtype == torch.bfloat16,
-            weight_hh=weight, gates=gates, cells=cells,
-            grad_hidden=grads[0], grad_h_last=grads[1], grad_c_last=grads[2],
-            grad_gates_x=grad_gates, grad_h_first=grad_h_first, grad_c_first=grad_c_first,
-        )  # fmt: skip
-        grad_weight = multiply_transposed(grad_gates.flatten(0, 1), hidden[:-1].flatten(0, 1))  # (4H, T B) (T B, H)
-        grad_rows = grad_gates if ids is None else sum_rows(grad_gates, ids, ctx.num_rows)
+        grads = (grad_hidden, grad_h, grad_c)
+        grad_gates, grad_h_first, grad_c_first = run_backward(gates, cells, weight_hh, grads, ctx.instruction_set)
+        grad_weight = multiply_transposed(  # (4H, T B) (T B, H)
+            grad_gates.flatten(0, 1), hidden[:-1].flatten(0, 1), ctx.instruction_set
+        )
+        grad_rows = grad_gates if ids is None else sum_rows(grad_gates, ids, ctx.num_rows, ctx.instruction_set)
         return grad_rows, None, grad_weight.to(weight_hh.dtype), grad_h_first, grad_c_first, None

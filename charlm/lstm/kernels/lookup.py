@@ -69,14 +69,14 @@ def project_input(x: Tensor | Characters, weight: Tensor, bias: Tensor, project:
     return Lookup(F.linear(x.embedding, weight, bias), x.ids)
 
 
-def sum_rows(grad: Tensor, ids: Tensor, num_rows: int) -> Tensor:
+def sum_rows(grad: Tensor, ids: Tensor, num_rows: int, instruction_set: str | None = None) -> Tensor:
     """Return the gradient of a table, (V, G): the rows of grad (T, B, G) summed by id (scatter-add).
 
     Sums are float32, rounded once to the dtype of ``grad``. Needs the C library, as the kernel cpu does.
     """
     ids, grad = ids.contiguous(), grad.contiguous()
     sums = torch.zeros(num_rows, grad.shape[-1])
-    add_rows = getattr(native.load_library(), f"lookup_sum_rows_{native.fastest_instruction_set()}")
+    add_rows = getattr(native.load_library(), f"lookup_sum_rows_{instruction_set or native.fastest_instruction_set()}")
     numbers = (ids.numel(), grad.shape[-1], torch.get_num_threads(), grad.dtype == torch.bfloat16)
     add_rows(*(ctypes.c_void_p(x.data_ptr()) for x in (ids, grad, sums)), *(ctypes.c_int64(int(n)) for n in numbers))
     return sums.to(grad.dtype)

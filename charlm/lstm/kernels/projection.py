@@ -29,7 +29,7 @@ def multiply(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(left, right, bias)
 
 
-def multiply_transposed(left: Tensor, right: Tensor) -> Tensor:
+def multiply_transposed(left: Tensor, right: Tensor, instruction_set: str | None = None) -> Tensor:
     """Return the transpose of left (N, G) times right (N, E): (G, E).
 
     bfloat16 uses torch's product; float32 uses the C library, which is faster than torch's.
@@ -38,7 +38,8 @@ def multiply_transposed(left: Tensor, right: Tensor) -> Tensor:
         return left.T @ right
     left, right = left.contiguous(), right.contiguous()
     result = torch.zeros(left.shape[1], right.shape[1])
-    add_product = getattr(native.load_library(), f"gradient_add_product_{native.fastest_instruction_set()}")
+    chosen = instruction_set or native.fastest_instruction_set()
+    add_product = getattr(native.load_library(), f"gradient_add_product_{chosen}")
     numbers = (left.shape[0], *result.shape, torch.get_num_threads())
     if add_product(
         *(ctypes.c_void_p(x.data_ptr()) for x in (left, right, result)), *(ctypes.c_int64(n) for n in numbers)
