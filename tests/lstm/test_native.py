@@ -132,7 +132,7 @@ def test_importing_builds_nothing(tmp_path: Path) -> None:
 def test_sanitizers_find_nothing(name: str, tmp_path: Path) -> None:
     """AddressSanitizer and UBSan find no error in any kernel, at odd sizes and with arrays of the exact size."""
     sources = [compiler.SOURCES / source for source in ("processor.c", *compiler.KERNEL_SOURCES)]
-    sources.append(Path(__file__).with_name("sanitize_kernels.c"))
+    sources.append(Path(__file__).with_name("run_kernels.c"))
     if name not in native.available_instruction_sets():
         reason = amx.why_not() if name == "amx" else "this processor does not have it"
         if reason:
@@ -150,6 +150,5 @@ def test_sanitizers_find_nothing(name: str, tmp_path: Path) -> None:
     if built.returncode != 0 and "san" in built.stderr:
         pytest.skip("THE KERNELS ARE NOT SANITIZED: the compiler has no sanitizer libraries")
     assert built.returncode == 0, built.stderr
-    done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(program), os.devnull], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "done\n"

@@ -1,4 +1,7 @@
-/* Runs all kernels of one instruction set on arrays of exactly the size that lstm.h states, under the sanitizers. */
+/* Runs all kernels of one instruction set on arrays of exactly the size that lstm.h states.
+ *
+ * Usage: run_kernels FILE. Each result becomes a record: an int64, 1 if it was computed from bfloat16, an int64, the number of
+ * elements, and these as floats. The inputs are the same on every machine with the same C library. */
 #include "lstm.h"
 #include "sampler.h"
 
@@ -9,6 +12,19 @@
 #define NAMED(name, path) JOIN(name, path)
 
 int NAMED(lstm_runs_, LSTM_PATH)(void);
+
+static FILE *results;
+
+/* Write one result; `is_bf16` tells what its elements are, `is_rounded` whether it was computed from bfloat16. */
+static void record(const void *array, int64_t count, int64_t is_bf16, int64_t is_rounded)
+{
+    fwrite(&is_rounded, sizeof is_rounded, 1, results);
+    fwrite(&count, sizeof count, 1, results);
+    for (int64_t n = 0; n < count; n++) {
+        const uint32_t bits = is_bf16 ? (uint32_t)((const uint16_t *)array)[n] << 16 : ((const uint32_t *)array)[n];
+        fwrite(&bits, sizeof bits, 1, results);
+    }
+}
 
 /* Return `count` small random numbers, valid both as float and as bfloat16. */
 static void *draw(int64_t count, int64_t size)
@@ -36,12 +52,20 @@ static void run(int64_t T, int64_t B, int64_t H, int64_t num_threads, int64_t is
         s.grad_hidden = arrays[9], s.grad_h_last = arrays[10], s.grad_c_last = arrays[11];
     s.grad_gates_x = arrays[12], s.grad_h_first = arrays[13], s.grad_c_first = arrays[14];
     failed |= NAMED(lstm_backward_, LSTM_PATH)(&s);
+    record(s.hidden, (T + 1) * units, is_bf16, is_bf16);
+    record(s.gates, gates, is_bf16, is_bf16);
+    record(s.cells, (T + 1) * units, is_bf16, is_bf16);
+    record(s.grad_gates_x, gates, is_bf16, is_bf16);
+    float *const states[] = {s.h_last, s.c_last, s.grad_h_first, s.grad_c_first};
+    for (int n = 0; n < 4; n++)
+        record(states[n], units, 0, is_bf16);
     int64_t *ids = malloc((size_t)(T * B) * sizeof *ids);
     for (int64_t n = 0; n < T * B; n++)
         ids[n] = n % 3;
     void *rows = draw(3 * 4 * H, size);
     s.gates_x = rows, s.ids = ids;
     failed |= NAMED(lstm_forward_, LSTM_PATH)(&s);
+    record(s.hidden, (T + 1) * units, is_bf16, is_bf16);
     free(rows);
     free(ids);
     if (failed)
@@ -58,6 +82,7 @@ static void run_lookup(int64_t num_rows, int64_t width, int64_t num_threads, int
     void *rows = draw(num_rows * width, is_bf16 ? 2 : 4);
     float *sums = draw(3 * width, 4);
     NAMED(lookup_sum_rows_, LSTM_PATH)(ids, rows, sums, num_rows, width, num_threads, is_bf16);
+    record(sums, 3 * width, 0, 0);
     free(ids);
     free(rows);
     free(sums);
@@ -68,6 +93,7 @@ static void run_gradient(int64_t N, int64_t M, int64_t C, int64_t num_threads)
     float *left = draw(N * M, 4), *right = draw(N * C, 4), *result = draw(M * C, 4);
     if (NAMED(gradient_add_product_, LSTM_PATH)(left, right, result, N, M, C, num_threads))
         abort();
+    record(result, M * C, 0, 0);
     free(left);
     free(right);
     free(result);
@@ -94,9 +120,11 @@ static void run_sampler(int64_t V, int64_t E, int64_t H, int64_t L, int64_t B, i
     s.packed = malloc((size_t)NAMED(sampler_packed_size_, LSTM_PATH)(&s) * 4);
     int failed = NAMED(sampler_pack_, LSTM_PATH)(&s, (const float *const *)weights);
     failed |= NAMED(sampler_write_, LSTM_PATH)(&s); /* reads the first T rows of ids */
-    s.uniforms = uniforms;
+    record(s.h, L * B * H, 0, 0), record(s.c, L * B * H, 0, 0);
+    s.uniforms = uniforms, s.logits = draw(T * B * V, 4);
     failed |= NAMED(sampler_write_, LSTM_PATH)(&s);
-    s.logits = draw(T * B * V, 4), s.temperature = 0;
+    record(s.logits, B * V, 0, 0); /* those of later characters depend on the first ones */
+    s.temperature = 0;
     failed |= NAMED(sampler_write_, LSTM_PATH)(&s);
     if (failed)
         abort();
@@ -105,13 +133,16 @@ static void run_sampler(int64_t V, int64_t E, int64_t H, int64_t L, int64_t B, i
     free(uniforms), free(embedding), free(s.h), free(s.c), free(s.ids), free(s.packed), free(s.logits);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const int64_t sizes[] = {1, 15, 31, 33, 64, 100};
+    results = argc == 2 ? fopen(argv[1], "wb") : NULL;
+    if (!results)
+        return 1;
     NAMED(lstm_runs_, LSTM_PATH)(); /* requests the permission to use AMX */
     for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) {
         run(2, 37, 33, 1, is_bf16, 1);  /* enough rows for several groups */
-        run(20, 1, 200, 2, is_bf16, 1); /* enough units for a team of threads */
+        run(5, 1, 200, 2, is_bf16, 1);  /* enough units for a team of threads */
         for (int n = 0; n < 6; n++)
             for (int64_t B = 1; B < 16; B += 4) {
                 run(3, B, sizes[n], 1 + B % 3, is_bf16, B > 1);
@@ -124,6 +155,5 @@ int main(void)
             run_sampler(sizes[n], sizes[(n + 1) % 6], sizes[5 - n], 1 + n % 3, B, 1 + n % 2);
     run_sampler(1100, 7, 33, 2, 3, 2); /* without a table */
     run_sampler(600, 33, 200, 4, 1, 2); /* enough units and logits for a team of threads */
-    puts("done");
-    return 0;
+    return fclose(results) != 0;
 }
