@@ -18,6 +18,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from charlm.runs.opening import open_model
 from charlm.runs.portable import write_export
 from charlm.text.corpus import Corpus, load_corpus
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.estimates import refuse_shortage
+from charlm.training.inheritance import describe_inheritance
+from charlm.training.origin import find_origin
 from charlm.training.session import Session
 from charlm.training.session_checkpoint import make_checkpoint, restore
 
@@ -188,12 +192,13 @@ def sound_export() -> dict[str, bytes]:
 
 
 def read_exported(files: dict[str, bytes], folder: Path) -> None:
-    """Read an exported model and build it, as the commands do."""
+    """Read an exported model, build it and begin a run with it, as the commands do."""
     (folder / "export").mkdir(exist_ok=True)
     for name, data in files.items():
         (folder / "export" / name).write_bytes(data)
     checkpoint, _ = open_model(folder / "export")
     checkpoint.build_model(torch.device("cpu"), "reference")
+    begin_with(folder / "export")
 
 
 def read_weights(data: bytes, folder: Path) -> None:
@@ -228,6 +233,25 @@ def damage_json(data: bytes, chance: random.Random) -> bytes:
     return json.dumps(content, default=str, skipkeys=True).encode()
 
 
+def read_base(data: bytes, folder: Path) -> None:
+    """Begin a run with the model of a checkpoint."""
+    path = folder / "case.pt"
+    path.write_bytes(data)
+    begin_with(path)
+
+
+def begin_with(path: Path) -> None:
+    """Begin a run with a trained model, on a text with other symbols."""
+    config = tiny_config().model_dump()["train"] | {"init_from": str(path)}
+    origin = find_origin(Config().replace("train", **config), None, lambda _: None)
+    text = replace(tiny_corpus(), vocabulary=Vocabulary("char", "bcd"))
+    corpus = text.extend(origin.symbols)
+    refuse_shortage(origin.config, len(corpus.vocabulary))
+    assert describe_inheritance(origin, text.vocabulary) is not None
+    assert origin.base is not None
+    Session(origin.config, corpus, origin.base.checkpoint).take_step()
+
+
 def read_config(data: bytes, folder: Path) -> None:
     """Read a configuration."""
     path = folder / "case.yaml"
@@ -255,6 +279,8 @@ def make_case(chance: random.Random, content: dict[str, Any], sound: bytes) -> t
         (read_checkpoint, lambda: damage_bytes(sound, chance)),
         (read_checkpoint, lambda: damage_pickle(sound, chance)),
         (read_checkpoint, lambda: to_bytes(damage_content(content, chance))),
+        (read_base, lambda: damage_bytes(sound, chance)),
+        (read_base, lambda: to_bytes(damage_content(content, chance))),
         (read_config, lambda: "".join(chance.choices(YAML_WORDS, k=chance.randrange(40))).encode()),
         (read_config, lambda: damage_bytes(Config().to_yaml().encode(), chance)),
         (read_corpus, lambda: damage_bytes("grün ≤ 𝕏 and so on\r\n".encode() * 9, chance)),
@@ -301,6 +327,7 @@ def fuzz(cases: int, seed: int, folder: Path) -> tuple[int, list[tuple[str, byte
     content = tiny_content()
     sound = to_bytes(content)
     read_checkpoint(sound, folder)
+    read_base(sound, folder)
     refused, broken = 0, []
     for _ in range(cases):
         read, data = make_case(chance, content, sound)

@@ -56,17 +56,19 @@ def complete_out(context: click.Context, _parameter: click.Parameter, incomplete
 
 
 def complete_key(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[Any]]":
-    """Return the configuration keys, each with its ``=``; after the ``=``, the values if the key has a list of them."""
+    """Return the configuration keys, each with its ``=``; after the ``=``, the values that are known for the key."""
     from charlm.config import Config
 
     fields = {
         f"{section}.{key}": field for section, group in Config() for key, field in type(group).model_fields.items()
     }
-    name, has_value, _ = incomplete.partition("=")
+    name, has_value, value = incomplete.partition("=")
     if not has_value:
         items = [CompletionItem(f"{key}=", help=field.description) for key, field in fields.items()]
     elif name in fields and get_origin(fields[name].annotation) is Literal:
-        items = [CompletionItem(f"{name}={value}") for value in get_args(fields[name].annotation)]
+        items = [CompletionItem(f"{name}={each}") for each in get_args(fields[name].annotation)]
+    elif name == "train.init_from":
+        items = [CompletionItem(f"{name}={run}") for run in _find_directories(value, RUN_FILES + EXPORT_FILES)]
     else:
         items = []
     return [item for item in items if item.value.startswith(incomplete)]

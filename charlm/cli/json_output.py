@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from charlm.cli.output import show
 if TYPE_CHECKING:
     from charlm.config import Config
     from charlm.training.dry_run import DryRun
+    from charlm.training.inheritance import Inheritance
     from charlm.training.loop import TrainingResult
 
 
@@ -38,7 +40,7 @@ def describe_result(out: Path, result: "TrainingResult") -> dict[str, Any]:
     }
 
 
-def describe_dry_run(config: "Config", out: Path, plan: "DryRun") -> dict[str, Any]:
+def describe_dry_run(config: "Config", out: Path, plan: "DryRun", inheritance: "Inheritance | None") -> dict[str, Any]:
     """Return the object of ``charlm train --dry-run --json``."""
     return {
         "out": str(out),
@@ -54,6 +56,7 @@ def describe_dry_run(config: "Config", out: Path, plan: "DryRun") -> dict[str, A
         "chars_per_s": plan.chars_per_s,
         "duration_s": plan.duration_s,
         "baselines_bits": plan.baselines_bits,
+        "base": asdict(inheritance) if inheritance else None,
     }
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from charlm.cli.inheritance_table import format_inheritance
 from charlm.cli.output import escape_controls
 from charlm.runs.metrics import Row
 from charlm.training.reporter import Reporter, Reporters, RunDescription
@@ -57,7 +58,9 @@ class ProgressReporter(Reporter):
                 bar.update(len(chunk))
 
     def start(self, run: RunDescription) -> None:
-        """Print what is trained, and open the bar."""
+        """Print what is trained and what it takes over from its base, and open the bar."""
+        if run.inheritance:
+            self._print(format_inheritance(run.inheritance))
         model, settings = run.config.model, run.config.train
         self._last_step, self._chars_per_step = run.last_step, settings.batch_size * settings.seq_length
         begun = f"resuming after step {run.step:,}" if run.step else "starting"
@@ -113,11 +116,13 @@ class ProgressReporter(Reporter):
         now_s = time.monotonic()
         if row["split"] == "val" or now_s - self._line_shown_at_s >= LINE_INTERVAL_S:
             self._line_shown_at_s = now_s
-            left_s = row["elapsed_s"] / row["step"] * (self._last_step - row["step"])
+            left = ""
+            if row["step"] > 0:  # a run that begins with the model of another is validated before its first step
+                left = f"  {row['elapsed_s'] / row['step'] * (self._last_step - row['step']):.0f} s left"
             trained = f" (not averaged {row['trained_loss_nats']:.4f})" if "trained_loss_nats" in row else ""
             self._print(
                 f"step {row['step']}/{self._last_step}  {row['split']} loss {row['loss_nats']:.4f}{trained}  "
-                f"{row['chars_per_s']:,.0f} characters/s  {left_s:.0f} s left"
+                f"{row['chars_per_s']:,.0f} characters/s{left}"
             )
 
     def _print(self, line: str) -> None:

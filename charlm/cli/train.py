@@ -65,7 +65,7 @@ def train(
     config = load_run_config(RunDirectory(out), config_path, overrides, resume)
     reporter = make_reporter(out)
     if dry_run:
-        _print_dry_run(config, out, reporter, as_json)
+        _print_dry_run(config, out, resume, reporter, as_json)
         return
     result = loop.train(config, out, resume, reporter)
     if as_json:
@@ -74,21 +74,29 @@ def train(
         show(format_result(config, out, result))
 
 
-def _print_dry_run(config: "Config", out: Path, reporter: "Reporter", as_json: bool) -> None:
+def _print_dry_run(config: "Config", out: Path, resume: bool, reporter: "Reporter", as_json: bool) -> None:
     """Print the size and the cost of a run.
 
     Raises:
-        InputError: the run does not fit the memory; it is printed all the same.
+        InputError: the base cannot be used; or the run does not fit the memory, and is printed all the same.
     """
+    from charlm.cli.inheritance_table import format_inheritance
     from charlm.cli.tables import format_dry_run
+    from charlm.runs.directory import RunDirectory
     from charlm.text.corpus import load_corpus
     from charlm.training.dry_run import plan_run
+    from charlm.training.inheritance import describe_inheritance
+    from charlm.training.origin import find_origin
 
-    corpus = load_corpus(config.data.path, config.data.level, reporter.read)
-    plan = plan_run(config, corpus)
+    origin = find_origin(config, RunDirectory(out) if resume else None, reporter.warn)
+    text = load_corpus(config.data.path, config.data.level, reporter.read)
+    plan = plan_run(origin.config, text.extend(origin.symbols))
+    inheritance = describe_inheritance(origin, text.vocabulary)
     if as_json:
-        print_json(describe_dry_run(config, out, plan))
+        print_json(describe_dry_run(config, out, plan, inheritance))
     else:
+        if inheritance:
+            show(format_inheritance(inheritance))
         show(format_dry_run(config, plan))
     if plan.shortage is not None:
         raise InputError(plan.shortage)

@@ -152,12 +152,17 @@ def plan_comparison(
 
     Raises:
         InputError: the corpus cannot be used, a budget is too small, a depth, width or seed is out of range, or a run
-            does not fit the memory; or ``train.patience`` is above 0.
+            does not fit the memory; or ``train.patience`` is above 0, or ``train.init_from`` is given.
     """
     if config.train.patience > 0:
         raise InputError(
             f"train.patience: expected 0 in a comparison, got {config.train.patience}; every arm is trained for "
             "the same number of steps, train.max_steps."
+        )
+    if config.train.init_from or config.train.init_digest:
+        raise InputError(
+            f"train.init_from: expected no base in a comparison, got {config.train.init_from!r}; arms of different "
+            "depths and widths begin with new weights. Omit the key."
         )
     corpus = load_corpus(config.data.path, config.data.level, progress)
     vocabulary_size, model = len(corpus.vocabulary), config.model

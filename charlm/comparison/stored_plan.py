@@ -188,10 +188,8 @@ def _find_changes(stored: StoredPlan, plan: Plan, name: str) -> list[str]:
 
 
 def _find_changed_keys(before: Config, now: Config, loose_keys: set[str]) -> list[str]:
-    trees = before.model_dump(), now.model_dump()
     return [
-        f"{section}.{key} was {trees[0][section][key]!r} and is now {value!r}"
-        for section in ("data", "model", "train")
-        for key, value in trees[1][section].items()
-        if value != trees[0][section][key] and f"{section}.{key}" not in loose_keys
+        f"{key} was {value!r} and is now {new_value!r}"
+        for key, (value, new_value) in before.find_differences(now).items()
+        if key not in loose_keys and not key.startswith("sample.")
     ]

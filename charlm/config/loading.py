@@ -14,9 +14,10 @@ from charlm.system.reading import open_regular
 MAX_BYTES = 1 << 16
 """Of a configuration file: twenty times what a commented one takes."""
 
-BEFORE_KEYS = {
+BEFORE_KEYS: dict[str, dict[str, Any]] = {
+    "data": {"vocabulary": "union"},
     "model": {"dropconnect": 0.0, "embedding_dropout": 0.0},
-    "train": {"average_decay": 0.0, "reset_probability": 0.0, "patience": 0},
+    "train": {"init_from": "", "init_digest": "", "average_decay": 0.0, "reset_probability": 0.0, "patience": 0},
 }
 """What runs did before a key existed: the values of keys that the configuration of an older run lacks."""
 
@@ -27,7 +28,8 @@ def load_config(path: str | Path | None, overrides: Iterable[str] = (), base: Co
     Args:
         path: a YAML file; None for the base alone.
         overrides: ``SECTION.KEY=VALUE`` each, applied over the file in their order.
-        base: the values of the keys that are not given; None for the defaults.
+        base: the values of the keys that are not given; None for the defaults. The keys that neither the arguments nor
+            the base give are not in ``model_fields_set`` of their section.
 
     Raises:
         ConfigError: the YAML, a key or a value is wrong; the message holds every problem.
@@ -38,7 +40,7 @@ def load_config(path: str | Path | None, overrides: Iterable[str] = (), base: Co
     problems = source.problems + _find_values_for_sections(source)
     for override in overrides:
         problems += _apply_override(override, source, places)
-    tree: dict[str, dict[str, Any]] = (base or Config()).model_dump()
+    tree: dict[str, dict[str, Any]] = (base or Config()).model_dump(exclude_unset=True)
     wrong, config = validate(Config, tree | {name: tree.get(name, {}) | keys for name, keys in source.values.items()})
     if config is not None:
         wrong = _cross_checks(config)
@@ -124,7 +126,12 @@ def _cross_checks(config: Config) -> list[Problem]:
         what = f"with test_frac it leaves nothing to train on (together {held_out:g} of 1)."
         problems.append((("data", "val_frac"), what))
     settings = config.train
-    earliest = (settings.patience + 1) * settings.eval_every  # the first validation always lowers the loss
+    has_base = bool(settings.init_from or settings.init_digest)
+    if config.data.vocabulary == "text" and (config.data.level == "byte" or not has_base):
+        why = "a model of bytes has all 256 symbols" if has_base else "there is no train.init_from"
+        problems.append((("data", "vocabulary"), f"'text' has no effect: {why}. Omit the key."))
+    # The first validation always lowers the loss; with a base it precedes the first step.
+    earliest = (settings.patience + (not has_base)) * settings.eval_every
     if settings.patience > 0 and earliest >= settings.max_steps:
         what = (
             f"with train.eval_every={settings.eval_every} a patience of {settings.patience} can run out after step "

@@ -32,6 +32,10 @@ class DataConfig(Section):
         0.1, gt=0, lt=1, description="Fraction of the text for validation, after the training part."
     )
     test_frac: float = Field(0.0, ge=0, lt=1, description="Fraction of the text for testing, at its end.")
+    vocabulary: Literal["union", "text"] = Field(
+        "union",
+        description="Symbols of a run with train.init_from: those of its base and its text (union), or of its text.",
+    )
 
 
 class ModelConfig(Section):
@@ -54,6 +58,14 @@ class ModelConfig(Section):
 class TrainConfig(Section):
     """The optimization."""
 
+    init_from: str = Field(
+        "", description="Run, checkpoint or export whose weights the run begins with; empty for new ones."
+    )
+    init_digest: str = Field(
+        "",
+        pattern=r"^([0-9a-f]{64})?$",
+        description="The model that train.init_from must hold, filled in by charlm: 64 hexadecimal digits, or empty.",
+    )
     batch_size: int = Field(32, ge=1, le=MAX_SIZE, description="Parallel streams of text in a step.")
     seq_length: int = Field(64, ge=1, le=MAX_SIZE, description="Characters of each stream in a step.")
     max_steps: int = Field(
@@ -122,12 +134,22 @@ class Config(Section):
         """Return the YAML that ``load_config`` reads back as an equal configuration."""
         return write_yaml(self.model_dump())
 
+    def find_differences(self, other: "Config") -> dict[str, tuple[Scalar, Scalar]]:
+        """Return both values of each key that differs in another configuration, by its full name."""
+        trees = self.model_dump(), other.model_dump()
+        return {
+            f"{section}.{key}": (value, trees[1][section][key])
+            for section, keys in trees[0].items()
+            for key, value in keys.items()
+            if value != trees[1][section][key]
+        }
+
     def replace(self, section: str, **values: Scalar) -> "Config":
-        """Return a copy with values of one section replaced.
+        """Return a copy with values of one section replaced; the other keys stay given or not given, as they are.
 
         Raises:
             ConfigError: there is no such section or key, or a value is out of its range.
         """
-        tree = self.model_dump()
+        tree = self.model_dump(exclude_unset=True)
         tree[section] = tree.get(section, {}) | values
         return check(Config, tree, "the changed configuration")

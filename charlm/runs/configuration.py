@@ -46,12 +46,9 @@ def examine_config(run: RunDirectory, saved: Config) -> str | None:
         return f"{run.config_path}: {' '.join(error.problems)}"
     except InputError as error:
         return str(error)
-    trees = stored.model_dump(), saved.model_dump()
     differences = [
-        f"{section}.{key} is {value!r} there and {trees[1][section][key]!r} in last.pt"
-        for section, keys in trees[0].items()
-        for key, value in keys.items()
-        if value != trees[1][section][key]
+        f"{key} is {value!r} there and {saved_value!r} in last.pt"
+        for key, (value, saved_value) in stored.find_differences(saved).items()
     ]
     more = [f"and {len(differences) - MAX_SHOWN} more differences"] if len(differences) > MAX_SHOWN else []
     return f"{run.config_path}: {'; '.join(differences[:MAX_SHOWN] + more)}." if differences else None

@@ -14,7 +14,7 @@ from charlm.lstm import LSTMState
 
 FREE_KEYS = {
     "data.path", "train.log_every", "train.eval_every", "train.checkpoint_every", "train.checkpoint_minutes",
-    "train.keep", "train.device",
+    "train.keep", "train.device", "train.init_from",
 }  # fmt: skip
 """Keys that may change when a run resumes, besides those of ``sample``: they do not affect the trajectory."""
 
@@ -25,14 +25,13 @@ MAX_ELAPSED_S = 100 * 365 * 24 * 3600
 
 def find_changes(before: Config, now: Config) -> list[str]:
     """Return a line for each changed key that would alter the steps of a run; ``max_steps`` may grow."""
-    free_keys = FREE_KEYS - {"train.eval_every"} if now.train.patience > 0 else FREE_KEYS  # validations end such a run
-    trees = before.model_dump(), now.model_dump()
-    trees[0]["train"]["max_steps"] = max(before.train.max_steps, now.train.max_steps)
+    bound_keys = {"train.eval_every"} if now.train.patience > 0 else set()  # its validations end such a run
+    grown_keys = {"train.max_steps"} if now.train.max_steps > before.train.max_steps else set()
+    free_keys = (FREE_KEYS - bound_keys) | grown_keys
     return [
-        f"{section}.{key} was {trees[0][section][key]!r} and is now {value!r}"
-        for section in ("data", "model", "train")
-        for key, value in trees[1][section].items()
-        if value != trees[0][section][key] and f"{section}.{key}" not in free_keys
+        f"{key} was {value!r} and is now {new_value!r}"
+        for key, (value, new_value) in before.find_differences(now).items()
+        if key not in free_keys and not key.startswith("sample.")
     ]
 
 

@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ class Corpus:
     Attributes:
         name: the path of the text.
         ids: (N,) of the narrowest unsigned type that holds every id, mapped from disk.
-        vocabulary: its symbols, in order of code points.
+        vocabulary: its symbols, in order of code points; after ``extend``, others follow.
         counts: how often each symbol occurs, (V,) int64.
         digest: of its content and level, in hexadecimal; equal texts have equal digests.
     """
@@ -44,6 +44,12 @@ class Corpus:
     vocabulary: Vocabulary
     counts: Tensor
     digest: str
+
+    def extend(self, symbols: Iterable[str]) -> "Corpus":
+        """Return the same text with a vocabulary that has further symbols after its own; they occur 0 times."""
+        vocabulary = self.vocabulary.extend(symbols)
+        counts = torch.cat([self.counts, self.counts.new_zeros(len(vocabulary) - len(self.vocabulary))])
+        return replace(self, vocabulary=vocabulary, counts=counts)
 
 
 def load_corpus(path: str, level: Level, progress: Progress = lambda _, chunks: chunks) -> Corpus:

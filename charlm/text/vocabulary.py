@@ -60,6 +60,10 @@ class Vocabulary:
         """The id of each symbol."""
         return {symbol: index for index, symbol in enumerate(self.symbols)}
 
+    def extend(self, symbols: Iterable[str]) -> "Vocabulary":
+        """Return a vocabulary with further symbols after its own, whose ids stay; those that it has are left out."""
+        return Vocabulary(self.level, dict.fromkeys([*self.symbols, *symbols]))
+
     def encode(self, text: str, on_unknown: OnUnknown = "error", where: str = "the text") -> Tensor:
         """Return the ids of a text, (N,) int64.
 

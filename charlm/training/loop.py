@@ -15,7 +15,9 @@ from charlm.text.corpus import load_corpus
 from charlm.training.checks import check_prompt
 from charlm.training.diagnosis import judge_result
 from charlm.training.estimates import count_parameters, refuse_shortage
+from charlm.training.inheritance import Inheritance, describe_inheritance
 from charlm.training.observer import Observer
+from charlm.training.origin import find_origin
 from charlm.training.reporter import Reporter, RunDescription
 from charlm.training.session import Session
 from charlm.training.session_checkpoint import make_checkpoint
@@ -81,10 +83,7 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
     if not resume:
         run.refuse_old_run()
     run.refuse_second_writer(reporter.warn)
-    corpus = load_corpus(config.data.path, config.data.level, reporter.read)
-    refuse_shortage(config, len(corpus.vocabulary))
-    check_prompt(config, corpus.vocabulary, reporter.warn if resume and run.has_run else None)
-    session = Session(config, corpus)
+    session, inheritance = _prepare(config, run, resume, reporter)
     with run.locked(reporter.warn) as is_alone:
         if not is_alone:
             reporter.warn("this system cannot lock the run directory; make sure that no second process trains in it.")
@@ -94,14 +93,34 @@ def train(config: Config, directory: Path, resume: bool = False, reporter: Repor
         baselines_bits = measure_baselines(session.splits.train, session.splits.val, session.corpus.vocabulary)
         with catch_signals(run.mark_ending) as caught_signal:
             try:
-                reporter.start(_describe_run(session, baselines_bits))
-                _run_to_end(session, run, Observer(session, run, reporter), reporter, caught_signal)
+                reporter.start(_describe_run(session, baselines_bits, inheritance))
+                observer = Observer(session, run, reporter)
+                _validate_base(session, run, observer)
+                _run_to_end(session, run, observer, reporter, caught_signal)
             finally:
                 reporter.close()
     return _describe_result(session, baselines_bits)
 
 
-def _describe_run(session: Session, baselines_bits: dict[str, float]) -> RunDescription:
+def _prepare(config: Config, run: RunDirectory, resume: bool, reporter: Reporter) -> tuple[Session, Inheritance | None]:
+    """Return the session of a run before any save is restored, and what it takes over from its base.
+
+    Raises:
+        InputError: the base, the corpus, the device or the prompt cannot be used, or the run does not fit in memory.
+    """
+    origin = find_origin(config, run if resume else None, reporter.warn)
+    config, base = origin.config, origin.base
+    text = load_corpus(config.data.path, config.data.level, reporter.read)
+    corpus = text.extend(origin.symbols)
+    refuse_shortage(config, len(corpus.vocabulary))
+    check_prompt(config, corpus.vocabulary, reporter.warn if resume and run.has_run else None)
+    session = Session(config, corpus, base.checkpoint if base else None)
+    return session, describe_inheritance(origin, text.vocabulary)
+
+
+def _describe_run(
+    session: Session, baselines_bits: dict[str, float], inheritance: Inheritance | None
+) -> RunDescription:
     kernel = session.model.lstm.kernel
     return RunDescription(
         config=session.config,
@@ -115,7 +134,15 @@ def _describe_run(session: Session, baselines_bits: dict[str, float]) -> RunDesc
         baselines_bits=baselines_bits,
         vocabulary=session.corpus.vocabulary,
         passage=session.splits.val[:PASSAGE_LENGTH],
+        inheritance=inheritance,
     )
+
+
+def _validate_base(session: Session, run: RunDirectory, observer: Observer) -> None:
+    """Validate the base of a run on its text, unless that is done; it may remain the best model."""
+    if session.config.train.init_digest and session.step == 0 and math.isinf(session.best[0]):
+        observer.validate()
+        run.save_last(make_checkpoint(session, is_resumable=True))
 
 
 def _run_to_end(

@@ -10,6 +10,7 @@ from charlm.errors import CharlmError
 from charlm.model import CharLM
 from charlm.runs.metrics import Row
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.inheritance import Inheritance
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class RunDescription:
         baselines_bits: bits per character of simple predictors on the validation part.
         vocabulary: the symbols of the text.
         passage: the first characters of the validation part, (T,); for a look at the model at work.
+        inheritance: what a run that starts now takes over from its base; None for new weights, or if it resumes.
     """
 
     config: Config
@@ -41,6 +43,7 @@ class RunDescription:
     baselines_bits: dict[str, float]
     vocabulary: Vocabulary
     passage: Tensor
+    inheritance: Inheritance | None = None
 
 
 class Reporter:

@@ -15,10 +15,12 @@ from charlm.errors import DivergedError
 from charlm.lstm import LSTMState
 from charlm.lstm.layers import States
 from charlm.model import CharLM
+from charlm.runs.checkpoint import Checkpoint
 from charlm.system.device import choose_device
 from charlm.text.corpus import Corpus
 from charlm.text.streams import ParallelStreams, count_symbols, split_ids
 from charlm.training.averaging import WeightAverage
+from charlm.training.inheritance import inherit_weights
 from charlm.training.optimization import build_optimizer, choose_precision, train_step
 from charlm.training.schedule import cool_down, learning_rate_at, plan_decay
 
@@ -52,12 +54,13 @@ class Session:
     Args:
         config: the configuration of the run.
         corpus: the text to train on.
+        base: the model whose weights the run begins with, of the sizes that the configuration has; None for new ones.
 
     Raises:
         InputError: the corpus is too short, or the device is not available.
     """
 
-    def __init__(self, config: Config, corpus: Corpus) -> None:
+    def __init__(self, config: Config, corpus: Corpus, base: Checkpoint | None = None) -> None:
         self.config = config
         self.corpus = corpus
         self.splits = split_ids(corpus.ids, config.data.val_frac, config.data.test_frac)
@@ -67,6 +70,8 @@ class Session:
         sizes, kernel = config.model.model_dump(), config.train.kernel
         model = CharLM(len(corpus.vocabulary), **sizes, kernel=kernel, generator=self.generator)
         model.start_from_frequencies(self.count_training_symbols())
+        if base is not None:
+            inherit_weights(model, corpus.vocabulary, base)
         self.model = model.to(self.device).train()
         self.precision = choose_precision(config.train.precision, self.model)
         self.optimizer = build_optimizer(self.model, config.train)

@@ -126,6 +126,7 @@ def test_keys() -> None:
         (["--set", "train.kernel", "=", "c"], ["cpu"]),
         (["--set", "=", "train.kernel", "=", "c"], ["cpu"]),
         (["--set", "data.level", "=", "byte", "--set", "train.precision", "=", "b"], ["bf16"]),
+        (["--set", "train.init_from", "=", "si"], ["single"]),
         (["--set", "model.hidden_size", "="], []),
         (["--set", "train.colonel", "="], []),
     ],

@@ -82,6 +82,8 @@ COMMANDS = [
     "H", "--H", "fetch H", "train --H", "train --set H=1", "train --set model.H=1", "train --set H", "train H",
     "train --set train.device=H", "train --set data.path=H", "train --set data.path=H.txt", "train 'H directory'",
     "train key.yaml", "train inner.yaml", "train value.yaml", "train broken.yaml", "train H.yaml --dry-run",
+    "train --set train.init_from=H", "train --set train.init_from='H directory'",
+    "train --set train.init_from=vocabulary.pt --set data.path=key.yaml --set train.batch_size=1 --dry-run",
     "train H.yaml --set sample.prompt=H", "train --out H/x/y --set data.path=H",
     "train H.yaml --resume --out 'H directory'",
     "sample H", "sample 'H directory'", "sample keys.pt", "sample H.pt --prompt H", "sample H.pt --prompt-file H",

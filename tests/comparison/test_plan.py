@@ -19,3 +19,10 @@ def test_patience_is_refused(config: Config) -> None:
     """Runs that may end early cannot be compared at an equal number of steps."""
     with pytest.raises(InputError, match=r"train\.patience: expected 0 in a comparison, got 2; .* train\.max_steps"):
         plan.plan_comparison(config.replace("train", patience=2), [1], [1], "parameters", [4000], 0)
+
+
+def test_a_base_is_refused(config: Config) -> None:
+    """Arms of other sizes than the base cannot begin with its weights."""
+    for settings in ({"init_from": "runs/base"}, {"init_digest": "0" * 64}):
+        with pytest.raises(InputError, match=r"train\.init_from: expected no base in a comparison"):
+            plan.plan_comparison(config.replace("train", **settings), [1], [1], "parameters", [4000], 0)

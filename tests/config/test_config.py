@@ -337,6 +337,32 @@ def test_a_faulty_tree_is_refused(tree: dict[str, object], problem: str) -> None
     assert str(raised.value) == f"last.pt has 1 problem; nothing was written.\n  {problem}"
 
 
+@pytest.mark.parametrize(("base", "is_refused"), [([], True), (["train.init_from=runs/base"], False)])
+def test_patience_that_could_never_run_out(base: list[str], is_refused: bool) -> None:
+    """A run with a base is validated before its first step, so that its patience can run out one validation earlier."""
+    settings = ["train.patience=2", "train.eval_every=10", "train.max_steps=30", *base]
+    if is_refused:
+        with pytest.raises(ConfigError, match="can run out after step 30 at the earliest"):
+            load_config(None, settings)
+    else:
+        assert load_config(None, settings).train.patience == 2
+
+
+def test_what_is_given_is_known(tmp_path: Path) -> None:
+    """The keys of a file, of overrides and of replace count as given, those of the defaults do not."""
+    config = load_config(write(tmp_path, "model:\n  num_layers: 2\n"), ["model.dropout=0.0"])
+    assert config.model.model_fields_set == {"num_layers", "dropout"}
+    assert config.replace("model", embed_size=64).model.model_fields_set == {"num_layers", "dropout", "embed_size"}
+    assert config.replace("train", seed=2).model.model_fields_set == {"num_layers", "dropout"}
+
+
+def test_differences_between_configurations() -> None:
+    """Each key that differs is named with both values."""
+    other = Config().replace("model", num_layers=5).replace("sample", prompt="a")
+    assert Config().find_differences(other) == {"model.num_layers": (2, 5), "sample.prompt": ("", "a")}
+    assert Config().find_differences(Config()) == {}
+
+
 def test_replace_changes_a_copy() -> None:
     """Replaced values stand in a copy, beside all the others."""
     config = Config(data=DataConfig(level="byte"))

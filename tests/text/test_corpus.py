@@ -273,3 +273,13 @@ def test_digests_are_those_of_old_checkpoints(level: Level, tmp_path: Path, cach
     expected = hashlib.sha256(f"charlm corpus 1 {level}".encode() + parts).hexdigest()
     for _ in range(2):
         assert load_corpus(str(tmp_path / "d"), level).digest == expected
+
+
+def test_extended_corpus(tmp_path: Path, cache: Path) -> None:
+    """Further symbols follow those of the text and occur 0 times; the ids are the same."""
+    corpus = load_corpus(write(tmp_path, "baobab"), "char")
+    extended = corpus.extend("xbz")
+    assert extended.vocabulary.symbols == ["a", "b", "o", "x", "z"]
+    assert extended.counts.tolist() == [2, 3, 1, 0, 0]
+    assert torch.equal(extended.ids, corpus.ids)
+    assert extended.digest == corpus.digest

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from charlm.errors import InputError
 from charlm.text.vocabulary import Level, OnUnknown, Vocabulary
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+TEXT = st.text(CHARACTERS)
 
 
 @given(TEXT)
@@ -41,6 +42,16 @@ def test_invalid_utf8_round_trip(data: bytes) -> None:
     ids = vocabulary.encode(data.decode("utf-8", "surrogateescape"))
     assert vocabulary.to_bytes(ids) == data
     assert vocabulary.decode(ids) == data.decode("utf-8", "replace")
+
+
+@given(st.sets(CHARACTERS, min_size=1), st.lists(CHARACTERS))
+def test_extended_vocabulary(symbols: set[str], more: list[str]) -> None:
+    """The symbols keep their ids, and each further symbol follows once."""
+    vocabulary = Vocabulary("char", sorted(symbols))
+    extended = vocabulary.extend(more)
+    assert extended.symbols[: len(vocabulary)] == vocabulary.symbols
+    assert set(extended.symbols) == symbols | set(more)
+    assert Vocabulary("byte").extend(more) == Vocabulary("byte")
 
 
 @given(TEXT, st.sampled_from(["char", "byte"]), st.lists(st.integers(0, 40)))
