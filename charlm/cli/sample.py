@@ -5,23 +5,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlm.cli.json_output import print_json
 from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples
 from charlm.cli.output import show, warn, write_sample
+from charlm.cli.prompt import read_prompt
 from charlm.errors import InputError
-from charlm.system.reading import open_regular
 
 if TYPE_CHECKING:
     from charlm.inference.sampling import Sampling
     from charlm.inference.trained import TrainedModel
-
-
-MAX_PROMPT_BYTES = 1 << 24
-"""Of a prompt: more than a model reads in minutes, and so few that any machine has the memory."""
 
 MAX_LENGTH = 10**12
 """Characters of a sample, at most; above any use, and within 64 bits."""
@@ -42,7 +38,7 @@ def _default(name: str) -> Callable[[], Any]:
     short_help="Print text that a trained model writes.",
     epilog=examples(
         'charlm sample runs/default --prompt "The " --length 500',
-        "charlm sample runs/default --num-samples 3 --seed 1 --json",
+        "charlm sample runs/default --interactive --temperature 0.6",
     ),
 )
 @RUN
@@ -66,6 +62,11 @@ def _default(name: str) -> Callable[[], Any]:
 )
 @click.option("--stop", help="End a sample before this text.")
 @click.option("--greedy", is_flag=True, help="The same as --temperature 0.")
+@click.option(
+    "--interactive",
+    is_flag=True,
+    help="Type a text, and the model goes on with it; then the next. /help explains it.",
+)
 @click.option("--raw", is_flag=True, help="Print control characters unchanged on a terminal too, as in a pipe.")
 @ON_UNKNOWN
 @click.option(
@@ -87,34 +88,43 @@ def sample(
     seed: int | None,
     stop: str | None,
     greedy: bool,
+    interactive: bool,
     raw: bool,
     on_unknown: Any,
     as_json: bool,
     device: str,
 ) -> None:
     """Print text that the model of RUN writes: a run directory, a checkpoint file, or an exported model."""
+    from charlm.cli.interactive import Dialogue
     from charlm.inference.coherence import describe_garbage
     from charlm.inference.generation import encode_prompt
+    from charlm.inference.randomness import random_seed
     from charlm.inference.sampling import DEFAULTS, Sampling
     from charlm.inference.trained import load
 
     _check_numbers(length, num_samples, as_json)
     _check_conflicts(prompt, prompt_file, temperature, greedy)
+    if interactive:
+        _check_interactive(prompt, prompt_file, num_samples, as_json)
     if raw and as_json:
         raise InputError("--raw and --json: give one of the two; JSON writes control characters as \\u001b.")
     if stop == "":
         raise InputError("--stop: expected a text of at least 1 character, got ''; leave it out for no stop text.")
     if temperature is None:
         temperature = 0.0 if greedy else DEFAULTS.temperature
-    text = _read_prompt(prompt, prompt_file)
+    text = read_prompt(prompt, prompt_file)
     sampling = Sampling(temperature, top_k, top_p)
     trained = load(run, device, warn)
     problem = describe_garbage(trained.checkpoint.garbage_frac)
-    if problem and not text:
+    if problem and not text and not interactive:
         warn(problem)
     if as_json:
         options = {"length": length, "num_samples": num_samples, "stop": stop, "on_unknown": on_unknown}
         print_json(_sample_as_json(trained, run, text, sampling, seed, options))
+        return
+    if interactive:
+        seed = random_seed() if seed is None else seed
+        Dialogue(trained, text, length, sampling, seed, stop, on_unknown, raw).run()
         return
     began_at_s = time.perf_counter()
     if num_samples == 1:
@@ -179,27 +189,15 @@ def _check_numbers(length: int, num_samples: int, as_json: bool) -> None:
         raise InputError("--length 0: an endless stream makes no JSON object; give a length, or leave --json out.")
 
 
+def _check_interactive(prompt: str | None, prompt_file: Path | None, num_samples: int, as_json: bool) -> None:
+    if prompt == "-" or str(prompt_file) == "-":
+        raise InputError("--interactive: reads standard input, so the prompt cannot come from it; give it as a file.")
+    if num_samples > 1 or as_json:
+        raise InputError("--interactive: writes one text; leave --num-samples and --json out.")
+
+
 def _check_conflicts(prompt: str | None, prompt_file: Path | None, temperature: float | None, greedy: bool) -> None:
     if prompt is not None and prompt_file is not None:
         raise InputError("--prompt and --prompt-file: give one of the two.")
     if greedy and temperature is not None:
         raise InputError("--greedy and --temperature: give one of the two; --greedy means --temperature 0.")
-
-
-def _read_prompt(prompt: str | None, prompt_file: Path | None) -> str:
-    if prompt == "-" or str(prompt_file) == "-":
-        return _decode_prompt(sys.stdin.buffer, "--prompt -" if prompt == "-" else "--prompt-file -")
-    if prompt_file is None:
-        return prompt or ""
-    try:
-        with open_regular(prompt_file) as stream:
-            return _decode_prompt(stream, f"--prompt-file {prompt_file}")
-    except OSError as error:
-        raise InputError(f"--prompt-file {prompt_file}: cannot be read: {error.strerror}.") from None
-
-
-def _decode_prompt(stream: BinaryIO, option: str) -> str:
-    content = stream.read(MAX_PROMPT_BYTES + 1)
-    if len(content) > MAX_PROMPT_BYTES:
-        raise InputError(f"{option}: too long for a prompt, which takes at most {MAX_PROMPT_BYTES:,} bytes.")
-    return content.decode("utf-8", "surrogateescape")
