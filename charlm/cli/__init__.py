@@ -13,9 +13,11 @@ from charlm.cli.completion import VARIABLE, complete
 from charlm.cli.evaluate import evaluate
 from charlm.cli.export import export, import_
 from charlm.cli.fetch import fetch
+from charlm.cli.init import init
 from charlm.cli.inspect import inspect
 from charlm.cli.options import examples, name_option
 from charlm.cli.output import show, show_mistake, warn
+from charlm.cli.runs import runs
 from charlm.cli.sample import sample
 from charlm.cli.train import train
 from charlm.errors import ArgumentError, CharlmError
@@ -39,7 +41,7 @@ def cli() -> None:
     """Train, sample, evaluate and compare character-level LSTM language models."""
 
 
-for command in (train, sample, evaluate, inspect, compare_layers, export, import_, fetch):
+for command in (init, train, sample, evaluate, inspect, runs, compare_layers, export, import_, fetch):
     cli.add_command(command)
 
 

@@ -74,6 +74,12 @@ def complete_key(_context: click.Context, _parameter: click.Parameter, incomplet
     return [item for item in items if item.value.startswith(incomplete)]
 
 
+def complete_filter(context: click.Context, parameter: click.Parameter, incomplete: str) -> "list[CompletionItem[Any]]":
+    """Return the keys and values of ``complete_key``, and the states of runs."""
+    states = [CompletionItem(f"state={state}") for state in ("finished", "stopped", "running", "damaged")]
+    return complete_key(context, parameter, incomplete) + [item for item in states if item.value.startswith(incomplete)]
+
+
 def _find_directories(incomplete: str, names: tuple[str, ...]) -> list[str]:
     """Return the directories that hold a file of one of some names, up to two levels deep."""
     found = [

@@ -11,6 +11,7 @@ from charlm.cli.output import show
 
 if TYPE_CHECKING:
     from charlm.config import Config
+    from charlm.runs.overview import RunSummary
     from charlm.training.dry_run import DryRun
     from charlm.training.inheritance import Inheritance
     from charlm.training.loop import TrainingResult
@@ -57,6 +58,22 @@ def describe_dry_run(config: "Config", out: Path, plan: "DryRun", inheritance: "
         "duration_s": plan.duration_s,
         "baselines_bits": plan.baselines_bits,
         "base": asdict(inheritance) if inheritance else None,
+    }
+
+
+def describe_run(run: "RunSummary") -> dict[str, Any]:
+    """Return the object of a run in ``charlm runs --json``."""
+    return {
+        "run": str(run.path),
+        "state": run.state,
+        "steps": run.step,
+        "last_step": run.last_step,
+        "val_loss_nats": run.best_loss_nats,
+        "val_bits_per_char": None if run.best_loss_nats is None else run.best_loss_nats / math.log(2),
+        "elapsed_s": run.elapsed_s,
+        "num_parameters": run.num_parameters,
+        "config": run.config.model_dump() if run.config else None,
+        "problems": run.problems,
     }
 
 

@@ -1,9 +1,12 @@
 """Results of the commands as short tables for a terminal."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from charlm.config import Config
 from charlm.inference.evaluation import Evaluation
+from charlm.runs.overview import RunSummary
 from charlm.training.dry_run import DryRun
 from charlm.training.loop import TrainingResult
 
@@ -84,3 +87,35 @@ def format_dry_run(config: Config, plan: DryRun) -> str:
     lines += [f"baselines on the val part, {bits_name(config.data.level)}"]
     lines += [f"  {name:<30}{value:>14.3f}" for name, value in plan.baselines_bits.items()]
     return "\n".join(lines)
+
+
+RUN_TITLES = ("run", "model", "parameters", "text", "steps", "val nats", "val bits", "time", "state")
+LEFT_ALIGNED = ("run", "text", "state")
+
+
+def format_runs(runs: Sequence[RunSummary]) -> str:
+    """Return an overview of runs, a line each; what is not known is ``-``."""
+    rows = [RUN_TITLES, *map(_format_run, runs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if title in LEFT_ALIGNED else cell.rjust(width)
+            for title, cell, width in zip(RUN_TITLES, row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _format_run(run: RunSummary) -> tuple[str, ...]:
+    model, loss_nats = run.config and run.config.model, run.best_loss_nats
+    return (
+        str(run.path),
+        f"{model.num_layers} x {model.hidden_size}" if model else "-",
+        "-" if run.num_parameters is None else f"{run.num_parameters:,}",
+        run.config.data.path if run.config else "-",
+        "-" if run.step is None else f"{run.step:,}" + (f" of {run.last_step:,}" if run.last_step else ""),
+        "-" if loss_nats is None else f"{loss_nats:.4f}",
+        "-" if loss_nats is None else f"{loss_nats / math.log(2):.4f}",
+        "-" if run.elapsed_s is None else format_duration(run.elapsed_s),
+        "running now" if run.state == "running" else run.state,
+    )

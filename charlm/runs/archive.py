@@ -34,8 +34,12 @@ REMEDY = "Give a run directory, or its best.pt or last.pt."
 """The remedy in errors about files that are not checkpoints."""
 
 
-def read_archive(path: Path) -> Any:
+def read_archive(path: Path, reads_tensors: bool = True) -> Any:
     """Return the plain values and tensors of a file that was written by torch.save, on the CPU.
+
+    Args:
+        path: the file.
+        reads_tensors: False leaves the tensors in the file, unread and unchecked: only their shapes may be used.
 
     Raises:
         DamagedError: the file has another format, is damaged, or is refused as unsafe.
@@ -46,7 +50,7 @@ def read_archive(path: Path) -> Any:
         if path.exists() and not path.is_file():
             raise DamagedError(f"{path}: this is not a regular file. {REMEDY}")
         with explain_shortage():
-            return _read(path)
+            return _read(path, reads_tensors)
     except (InputError, OutOfMemoryError):
         raise
     except FileNotFoundError:
@@ -64,21 +68,32 @@ def read_archive(path: Path) -> Any:
         raise DamagedError(f"{path}: refused, this is not a safe charlm checkpoint ({reason}). {REMEDY}") from None
 
 
-def _read(path: Path) -> Any:
+def is_complete(path: Path) -> bool:
+    """Return whether a file has the end of an archive; nothing else of it is read."""
+    try:
+        return path.is_file() and zipfile.is_zipfile(path)
+    except OSError:
+        return False
+
+
+def _read(path: Path, reads_tensors: bool) -> Any:
     with zipfile.ZipFile(path) as archive:
         _check_members(archive, path)
+        damaged = archive.testzip() if reads_tensors else None
+        if damaged is not None:
+            raise DamagedError(f"{path}: damaged, the checksum of {damaged!r} is wrong. Use another checkpoint.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=not reads_tensors)
     _check_values(content)
     return content
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
-    """Check the sizes and checksums of the parts, and the globals that the pickle references.
+    """Check the sizes of the parts, and the globals that the pickle references.
 
     Raises:
-        DamagedError: a part is damaged, or was not written by torch.save.
+        DamagedError: a part was not written by torch.save.
         ValueError: the pickle is invalid, or references a global that is not allowed.
     """
     members = archive.infolist()
@@ -88,9 +103,6 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
         raise ValueError("too many parts, or two with the same name")
     if sum(member.file_size for member in members) > path.stat().st_size:
         raise ValueError("its parts claim to be larger than the file")
-    damaged = archive.testzip()
-    if damaged is not None:
-        raise DamagedError(f"{path}: damaged, the checksum of {damaged!r} is wrong. Use another checkpoint.")
     pickles = [member for member in members if member.filename.endswith(".pkl")]
     if len(pickles) != 1:
         raise ValueError(f"it has {len(pickles)} pickles instead of 1")

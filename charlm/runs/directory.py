@@ -19,7 +19,7 @@ from charlm.errors import InputError
 from charlm.runs.checkpoint import Checkpoint, save_checkpoint
 from charlm.runs.metrics import Row, append_row, read_rows, take_fingerprint
 from charlm.system.files import make_directory, write_atomically
-from charlm.system.lock import Announce, hold, mark_ending, refuse_holder
+from charlm.system.lock import Announce, hold, is_held, mark_ending, refuse_holder
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,11 @@ class RunDirectory:
             InputError: another process is training in the directory.
         """
         refuse_holder(self._lock_path, announce)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether another process is training in the directory."""
+        return is_held(self._lock_path)
 
     @contextmanager
     def locked(self, announce: Announce = lambda _: None) -> Iterator[bool]:

@@ -84,6 +84,23 @@ def refuse_holder(path: Path, announce: Announce = lambda _: None) -> None:
         pass
 
 
+def is_held(path: Path) -> bool:
+    """Return whether another process holds the lock on a file; nothing is written.
+
+    A file that does not exist or cannot be opened counts as free. The look takes the lock for a moment, in which
+    another process may try to take it: that one tries again after ``POLL_S``.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | NO_FOLLOW | NO_WAIT)
+        try:
+            if not lock_descriptor(descriptor, blocking=False):
+                return True
+            unlock_descriptor(descriptor)
+        finally:
+            os.close(descriptor)
+    return False
+
+
 @contextmanager
 def _try_to_lock(path: Path, flags: int, announce: Announce) -> Iterator[bool]:
     descriptor = os.open(path, flags | NO_FOLLOW | NO_WAIT, 0o644)
@@ -103,6 +120,9 @@ def _try_to_lock(path: Path, flags: int, announce: Announce) -> Iterator[bool]:
 
 def _wait(descriptor: int, path: Path, announce: Announce) -> bool:
     """Wait for a lock as long as its holder is ending, and return whether it is held now."""
+    time.sleep(POLL_S)
+    if lock_descriptor(descriptor, blocking=False):  # the holder only looked whether the lock is held
+        return True
     gives_up_at_s = time.monotonic() + MAX_ENDING_S
     is_announced = False
     while (holder := _read_holder(path)).is_ending and time.monotonic() < gives_up_at_s:

@@ -125,6 +125,8 @@ def test_the_page_lists_every_key(charlm: CharlmCommand, run: Path, config_file:
         "eval": ("eval", run, "--dynamic"),
     }
     keys = {name: set(parse(charlm(*arguments, "--json"))) for name, arguments in commands.items()}
+    [summary] = parse(charlm("runs", run, "--json"))["runs"]
+    assert documented_keys("runs") == set(summary)
     assert {name: documented_keys(name) for name in commands} == keys
 
 

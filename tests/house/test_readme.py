@@ -12,6 +12,7 @@ from charlm.cli import run
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 SHORTER = {
+    "init": ["--minutes", "0.01"],
     "train": ["--set", "train.max_steps=3", "--set", "model.hidden_size=8"],
     "compare-layers": ["--set", "train.max_steps=3", "--set", "model.hidden_size=8"],
 }
@@ -32,7 +33,8 @@ def test_every_command_runs(
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     commands = charlm_commands()
-    assert {command[0] for command in commands} == {"train", "sample", "eval", "inspect", "export", "compare-layers"}
+    names = {"init", "train", "sample", "eval", "inspect", "export", "runs", "compare-layers"}
+    assert {command[0] for command in commands} == names
     for command in commands:
         shorter = [] if "--resume" in command else SHORTER.get(command[0], [])
         assert run([*command, *shorter]) == 0, capsys.readouterr().err
