@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from charlm.inference.trained import TrainedModel
     from charlm.model import CharLM
     from charlm.text.vocabulary import Vocabulary
-    from charlm.training.loop import TrainingResult
     from charlm.training.reporter import Reporter
+    from charlm.training.result import TrainingResult
 
 __all__ = [
     "ArgumentError",
@@ -79,7 +79,7 @@ _LAZY = {
     "Sampling": "charlm.inference.sampling",
     "TrainConfig": "charlm.config",
     "TrainedModel": "charlm.inference.trained",
-    "TrainingResult": "charlm.training.loop",
+    "TrainingResult": "charlm.training.result",
     "Vocabulary": "charlm.text.vocabulary",
     "load_config": "charlm.config",
 }
@@ -111,7 +111,7 @@ def load(run: str | Path, device: str = "auto") -> "TrainedModel":
 def train(
     config: "Config", directory: str | Path, resume: bool = False, reporter: "Reporter | None" = None
 ) -> "TrainingResult":
-    """Train a model into a run directory, as ``charlm train`` does.
+    """Train a model into a run directory, as ``charlm train`` does; also in each process that torchrun starts.
 
     Args:
         config: what to train: ``Config()``, ``Config().replace(...)``, or what ``load_config`` returns.
@@ -134,9 +134,10 @@ def train(
     from charlm.cli.progress import make_reporter
     from charlm.system.memory import explain_shortage
     from charlm.training import loop
+    from charlm.training.process_group import join
 
-    with explain_shortage():
-        return loop.train(config, Path(directory), resume, reporter or make_reporter(Path(directory)))
+    with explain_shortage(), join() as group:
+        return loop.train(config, Path(directory), resume, reporter or make_reporter(Path(directory)), group)
 
 
 if not TYPE_CHECKING:  # type checkers and editors see the imports above, and report any other name

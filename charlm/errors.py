@@ -67,3 +67,15 @@ class StoppedError(CharlmError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_status = 128 + signal_number
+
+
+class PeerError(CharlmError):
+    """Another process of a run that torchrun started has failed, and has told why.
+
+    Args:
+        exit_status: of that process.
+    """
+
+    def __init__(self, exit_status: int) -> None:
+        super().__init__("another process of the run has failed, and has told why.")
+        self.exit_status = exit_status

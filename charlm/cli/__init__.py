@@ -20,7 +20,8 @@ from charlm.cli.output import show, show_mistake, warn
 from charlm.cli.runs import runs
 from charlm.cli.sample import sample
 from charlm.cli.train import train
-from charlm.errors import ArgumentError, CharlmError
+from charlm.errors import ArgumentError, CharlmError, PeerError
+from charlm.system.launch import read_launch
 from charlm.system.memory import explain_shortage
 from charlm.system.process import (
     drop_lost_messages,
@@ -73,10 +74,13 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.ClickException as error:
-        show_mistake(error)
+        launch = read_launch()
+        if launch is None or launch.rank == 0:  # torchrun gives the same command line to every process
+            show_mistake(error)
         return error.exit_code
     except CharlmError as error:
-        show(f"{error.label}: {_describe(error, arguments)}", err=True)
+        if not isinstance(error, PeerError):
+            show(f"{error.label}: {_describe(error, arguments)}", err=True)
         return error.exit_status
     except (KeyboardInterrupt, click.Abort):
         show("\nStopped. Files that were already saved are complete.", err=True)

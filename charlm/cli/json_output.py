@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from charlm.runs.overview import RunSummary
     from charlm.training.dry_run import DryRun
     from charlm.training.inheritance import Inheritance
-    from charlm.training.loop import TrainingResult
+    from charlm.training.result import TrainingResult
 
 
 def print_json(values: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from charlm.config import Config
 from charlm.inference.evaluation import Evaluation
 from charlm.runs.overview import RunSummary
 from charlm.training.dry_run import DryRun
-from charlm.training.loop import TrainingResult
+from charlm.training.result import TrainingResult
 
 
 def format_duration(duration_s: float) -> str:

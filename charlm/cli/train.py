@@ -13,6 +13,7 @@ from charlm.errors import InputError
 
 if TYPE_CHECKING:
     from charlm.config import Config
+    from charlm.training.distribution import Group
     from charlm.training.reporter import Reporter
 
 
@@ -49,12 +50,15 @@ def train(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train a model as CONFIG says, a YAML file; without one, on the documentation that comes with Python."""
+    """Train a model as CONFIG says, a YAML file; without one, on the documentation that comes with Python.
+
+    To share each step among N processes: torchrun --nproc-per-node N -m charlm train ...
+    """
     from charlm.cli.progress import make_reporter
-    from charlm.cli.tables import format_result
+    from charlm.config import Config
     from charlm.runs.configuration import load_run_config
     from charlm.runs.directory import RunDirectory
-    from charlm.training import loop
+    from charlm.training.process_group import join
 
     if config_path is not None and config_path.is_dir():
         raise InputError(
@@ -62,12 +66,24 @@ def train(
             f"To go on with a run: charlm train --out {config_path} --resume"
         )
     out = out or Path("runs") / (config_path.stem if config_path else "default")
-    config = load_run_config(RunDirectory(out), config_path, overrides, resume)
-    reporter = make_reporter(out)
-    if dry_run:
-        _print_dry_run(config, out, resume, reporter, as_json)
+    with join() as group:
+        resume = resume or group.has_begun(out)
+        config = load_run_config(RunDirectory(out), config_path, overrides, resume) if group.is_first else Config()
+        if not dry_run:
+            _train(config, out, resume, as_json, group)
+        elif group.is_first:
+            _print_dry_run(config, out, resume, make_reporter(out), as_json)
+
+
+def _train(config: "Config", out: Path, resume: bool, as_json: bool, group: "Group") -> None:
+    """Train, and let the first process of a group print the result."""
+    from charlm.cli.progress import make_reporter
+    from charlm.cli.tables import format_result
+    from charlm.training import loop
+
+    result = loop.train(config, out, resume, make_reporter(out), group)
+    if not group.is_first:
         return
-    result = loop.train(config, out, resume, reporter)
     if as_json:
         print_json(describe_result(out, result))
     else:

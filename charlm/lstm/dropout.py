@@ -10,6 +10,28 @@ import torch
 from torch import Tensor
 
 
+class StreamGenerator(torch.Generator):
+    """Random generator on the CPU for a batch whose streams several processes share.
+
+    All processes draw the same numbers for the whole batch, and each takes those of its own streams, so that they do
+    not depend on the number of processes.
+
+    Attributes:
+        own: the streams of this process; all at first.
+
+    Args:
+        batch_size: number of streams of the whole batch.
+    """
+
+    def __new__(cls, batch_size: int) -> "StreamGenerator":
+        """Hide the argument from ``torch.Generator``, which takes a device."""
+        return super().__new__(cls)
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.own = slice(None)
+
+
 def apply_locked_dropout(hidden: Tensor, dropout: float, generator: torch.Generator | None = None) -> Tensor:
     """Drop features of a layer's output, the same ones at all steps of a sequence.
 
@@ -20,7 +42,12 @@ def apply_locked_dropout(hidden: Tensor, dropout: float, generator: torch.Genera
 
     Source: Gal & Ghahramani, NeurIPS 2016.
     """
-    return _drop(hidden, (1, *hidden.shape[1:]), dropout, generator)  # the mask is (1, B, H)
+    if dropout == 0:
+        return hidden
+    B, H = hidden.shape[1:]
+    if not isinstance(generator, StreamGenerator):
+        return hidden * _draw_mask(hidden, (1, B, H), dropout, generator)
+    return hidden * _draw_mask(hidden, (1, generator.batch_size, H), dropout, generator)[:, generator.own]
 
 
 def drop_connections(weight: Tensor, dropout: float, generator: torch.Generator | None = None) -> Tensor:
@@ -53,12 +80,12 @@ def drop_symbols(embedding: Tensor, dropout: float, generator: torch.Generator |
 
     Source: Gal & Ghahramani, NeurIPS 2016.
     """
-    return _drop(embedding, (embedding.shape[0], 1), dropout, generator)
-
-
-def _drop(x: Tensor, mask_shape: tuple[int, ...], dropout: float, generator: torch.Generator | None) -> Tensor:
-    """Multiply by a mask that is broadcast to the shape of x; 0 and no dropout draw nothing."""
     if dropout == 0:
-        return x
-    mask = torch.empty(mask_shape, dtype=x.dtype).bernoulli_(1 - dropout, generator=generator)
-    return x * (mask / (1 - dropout)).to(x.device)
+        return embedding
+    return embedding * _draw_mask(embedding, (len(embedding), 1), dropout, generator)
+
+
+def _draw_mask(x: Tensor, shape: tuple[int, ...], dropout: float, generator: torch.Generator | None) -> Tensor:
+    """Return a mask of 0 and 1 / (1 - dropout), in the dtype and on the device of x."""
+    mask = torch.empty(shape, dtype=x.dtype).bernoulli_(1 - dropout, generator=generator)
+    return (mask / (1 - dropout)).to(x.device)

@@ -4,7 +4,7 @@ Dimensions: B batch (parallel streams), T time (characters of a stream per step)
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -32,11 +32,13 @@ class Batch(NamedTuple):
         inputs: (B, T) int64.
         targets: (B, T) int64, the inputs shifted by one character.
         is_pass_start: whether the streams restart here, so that the state must be reset.
+        share: the fraction of the streams of the step that are in this batch; below 1 if other processes have the rest.
     """
 
     inputs: Tensor
     targets: Tensor
     is_pass_start: bool
+    share: float = 1.0
 
 
 def split_ids(ids: Tensor, val_frac: float, test_frac: float) -> Splits:
@@ -84,6 +86,7 @@ class ParallelStreams:
         ids: the text, (N,).
         batch_size: B.
         seq_length: T.
+        own: the streams whose batches are returned; all by default.
 
     Raises:
         InputError: the text is too short for one step; the message states the minimum length.
@@ -92,6 +95,7 @@ class ParallelStreams:
     ids: Tensor
     batch_size: int
     seq_length: int
+    own: slice = field(default_factory=lambda: slice(None))
 
     def __post_init__(self) -> None:
         if self.steps_per_pass < 1:
@@ -113,7 +117,7 @@ class ParallelStreams:
         stream_length = self.steps_per_pass * self.seq_length
         left_over = len(self.ids) - 1 - self.batch_size * stream_length
         first = (left_over if pass_index % 2 else 0) + step_of_pass * self.seq_length
-        starts = first + stream_length * torch.arange(self.batch_size)  # (B,)
+        starts = (first + stream_length * torch.arange(self.batch_size))[self.own]  # (B,), or those of the own streams
         rows = torch.stack([self.ids[start : start + self.seq_length + 1] for start in starts.tolist()])
         rows = rows.to(torch.int64)  # (B, T + 1)
-        return Batch(rows[:, :-1], rows[:, 1:], step_of_pass == 0)
+        return Batch(rows[:, :-1], rows[:, 1:], step_of_pass == 0, len(starts) / self.batch_size)

@@ -7,6 +7,7 @@ from charlm.config import Config, ModelConfig
 from charlm.errors import InputError
 from charlm.lstm.kernels import choose_kernel
 from charlm.system.device import available_memory, choose_device
+from charlm.training.distribution import ALONE, Group
 
 
 def count_parameters(config: ModelConfig, vocabulary_size: int) -> dict[str, int]:
@@ -41,16 +42,25 @@ def _is_bf16(config: Config) -> bool:
     return choose_kernel(config.train.kernel, choose_device(config.train.device, "train.device")).is_bf16_fast
 
 
-def describe_shortage(config: Config, vocabulary_size: int) -> str | None:
+def describe_shortage(config: Config, vocabulary_size: int, group: Group = ALONE) -> str | None:
     """Return why a run does not fit the available memory and what to change; None if it fits or nothing is known.
+
+    Args:
+        config: of the run.
+        vocabulary_size: V.
+        group: the processes that share the batch, and some of them the main memory of a machine.
 
     Raises:
         InputError: the device or the kernel is not available.
     """
     device = choose_device(config.train.device, "train.device")
     available = available_memory(device)
-    needed = sum(estimate_memory(config, vocabulary_size).values())
-    if available is None or needed <= available:
+    if available is None:
+        return None
+    available //= group.local_size if device.type == "cpu" else 1
+    copies, activations = estimate_memory(config, vocabulary_size).values()
+    needed = copies + activations // group.size
+    if needed <= available:
         return None
     num_parameters = count_parameters(config.model, vocabulary_size)["whole"]
     return (
@@ -61,12 +71,12 @@ def describe_shortage(config: Config, vocabulary_size: int) -> str | None:
     )
 
 
-def refuse_shortage(config: Config, vocabulary_size: int) -> None:
+def refuse_shortage(config: Config, vocabulary_size: int, group: Group = ALONE) -> None:
     """Make sure that a run fits the available memory, before a model is built.
 
     Raises:
         InputError: it does not fit, or the device or the kernel is not available.
     """
-    shortage = describe_shortage(config, vocabulary_size)
+    shortage = describe_shortage(config, vocabulary_size, group)
     if shortage is not None:
         raise InputError(shortage)

@@ -71,7 +71,8 @@ class Observer:
         """Return the row of a validation: the loss of the shown model, and of the trained one where it differs."""
         session = self._session
         began_at_s = time.monotonic()
-        evaluation = evaluate(session.shown, session.splits.val)
+        val = session.group.watch(session.splits.val)
+        evaluation = evaluate(session.shown, val)
         chars_per_s = evaluation.num_chars / (time.monotonic() - began_at_s)
         row = {
             "step": session.step,
@@ -84,7 +85,7 @@ class Observer:
             "elapsed_s": round(session.elapsed_s, 3),
         }
         if session.shown is not session.model:
-            row["trained_loss_nats"] = evaluate(session.model, session.splits.val).loss_nats
+            row["trained_loss_nats"] = evaluate(session.model, val).loss_nats
         return row
 
     def _show_sample(self) -> None:

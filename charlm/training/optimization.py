@@ -14,6 +14,7 @@ from charlm.config import TrainConfig
 from charlm.lstm.layers import States
 from charlm.model import CharLM, mean_loss
 from charlm.text.streams import Batch
+from charlm.training.distribution import ALONE, Group
 
 Precision = Literal["fp32", "bf16"]
 
@@ -72,29 +73,33 @@ def train_step(
     grad_clip: float,
     precision: Precision,
     generator: torch.Generator | None = None,
+    group: Group = ALONE,
 ) -> StepResult:
     """Take one step of truncated back-propagation through time; it is skipped if the gradient is not finite.
 
     Args:
         model: the model, in training mode; its weights are updated.
         optimizer: the optimizer of the model's parameters.
-        batch: inputs and targets, (B, T).
+        batch: inputs and targets, (B, T), of this process's streams.
         states: the LSTM's state before the batch; not modified.
         learning_rate: learning rate of this step.
         grad_clip: maximum global norm of the gradient; 0 for no limit.
         precision: precision of the matrix products.
         generator: CPU random generator for the dropout masks; None for torch's default generator.
+        group: the processes that share the step; loss and gradient are means over all of them.
     """
     loss, states = compute_loss(model, batch, states, precision, generator)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    grad_norm = get_total_norm([weight.grad for weight in model.parameters() if weight.grad is not None])
+    loss, grads = loss.detach(), [weight.grad for weight in model.parameters() if weight.grad is not None]
+    group.average([*grads, loss], batch.share)
+    grad_norm = get_total_norm(grads)
     result = StepResult(loss.item(), grad_norm.item(), tuple(state.detach() for state in states))
     if result.is_finite:
         if 0 < grad_clip < result.grad_norm:
             clip_grads_with_norm_(model.parameters(), grad_clip, grad_norm)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = learning_rate
         optimizer.step()
     return result
 

@@ -5,7 +5,7 @@ Dimensions: B batch, T time.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from charlm.config import Config
 from charlm.errors import DivergedError
 from charlm.lstm import LSTMState
+from charlm.lstm.dropout import StreamGenerator
 from charlm.lstm.layers import States
 from charlm.model import CharLM
 from charlm.runs.checkpoint import Checkpoint
@@ -20,6 +21,7 @@ from charlm.system.device import choose_device
 from charlm.text.corpus import Corpus
 from charlm.text.streams import ParallelStreams, count_symbols, split_ids
 from charlm.training.averaging import WeightAverage
+from charlm.training.distribution import ALONE, Group
 from charlm.training.inheritance import inherit_weights
 from charlm.training.optimization import build_optimizer, choose_precision, train_step
 from charlm.training.schedule import cool_down, learning_rate_at, plan_decay
@@ -66,7 +68,8 @@ class Session:
         self.splits = split_ids(corpus.ids, config.data.val_frac, config.data.test_frac)
         self.streams = ParallelStreams(self.splits.train, config.train.batch_size, config.train.seq_length)
         self.device = choose_device(config.train.device, "train.device")
-        self.generator = torch.Generator().manual_seed(config.train.seed)
+        self.generator = StreamGenerator(config.train.batch_size)
+        self.generator.manual_seed(config.train.seed)
         sizes, kernel = config.model.model_dump(), config.train.kernel
         model = CharLM(len(corpus.vocabulary), **sizes, kernel=kernel, generator=self.generator)
         model.start_from_frequencies(self.count_training_symbols())
@@ -77,6 +80,7 @@ class Session:
         self.optimizer = build_optimizer(self.model, config.train)
         decay = config.train.average_decay
         self.average = WeightAverage(self.model, decay) if decay > 0 else None
+        self.group = ALONE
         self.states = self.model.initial_state(config.train.batch_size)
         self.step = 0
         self.decay = plan_decay(config.train)
@@ -86,6 +90,26 @@ class Session:
         self.elapsed_s = 0.0
         self.skipped_in_a_row = 0
         self.interval = Interval()
+
+    def join(self, group: Group) -> None:
+        """Share every step with other processes from now on; all of their sessions have the same state."""
+        self.group = group
+        self.streams = replace(self.streams, own=group.own)
+        self.generator.own = group.own
+        self.states = tuple(LSTMState(*(tensor[group.own] for tensor in state)) for state in self.states)
+
+    def whole_states(self) -> States:
+        """Return the states of the streams of all processes."""
+        batch_size = self.config.train.batch_size
+        return tuple(
+            LSTMState(*(self.group.join_streams(tensor, batch_size) for tensor in state)) for state in self.states
+        )
+
+    def take_over_record(self) -> None:
+        """Take over what the first process knows of validations, which it alone makes."""
+        own = (self.last_loss_nats, *self.best, self.best_garbage_frac)
+        self.last_loss_nats, loss_nats, step, self.best_garbage_frac = self.group.hand_out(own)
+        self.best = (loss_nats, step)
 
     def count_training_symbols(self) -> Tensor:
         """Return the number of occurrences of each symbol in the training part, (V,)."""
@@ -133,7 +157,7 @@ class Session:
         batch = self.streams.batch(self.step)
         states = self._reset_some(self.states)
         if batch.is_pass_start:
-            states = self.model.initial_state(settings.batch_size)
+            states = self.model.initial_state(len(batch.inputs))
         learning_rate = learning_rate_at(self.step, settings, self.decay)
         result = train_step(
             self.model,
@@ -144,6 +168,7 @@ class Session:
             settings.grad_clip,
             self.precision,
             self.generator,
+            self.group,
         )
         self.step += 1
         self.interval.training_s += time.monotonic() - started_at_s
@@ -168,11 +193,11 @@ class Session:
         if probability == 0:
             return states
         kept = torch.rand(self.config.train.batch_size, 1, generator=self.generator) >= probability  # (B, 1)
-        kept = kept.to(self.device)
+        kept = kept[self.generator.own].to(self.device)
         return tuple(LSTMState(*(tensor.where(kept, 0) for tensor in state)) for state in states)
 
     def _skip(self) -> None:
-        self.states = self.model.initial_state(self.config.train.batch_size)  # the states may contain NaN
+        self.states = tuple(LSTMState(*map(torch.zeros_like, state)) for state in self.states)  # may contain NaN
         self.skipped_in_a_row += 1
         if self.skipped_in_a_row == MAX_SKIPPED_STEPS:
             raise DivergedError(

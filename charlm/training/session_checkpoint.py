@@ -4,10 +4,12 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from charlm.config import Config
 from charlm.errors import CharlmError, DamagedError, InputError
 from charlm.lstm import LSTMState
 from charlm.runs.checkpoint import Checkpoint
 from charlm.runs.resumption import check_training_state, find_changes
+from charlm.training.distribution import Group
 from charlm.training.schedule import Decay, extend, plan_decay
 from charlm.training.session import Interval, Session
 
@@ -39,7 +41,7 @@ def _training_state(session: Session) -> dict[str, Any]:
     return {
         "weights": session.model.state_dict(),  # stored once if they are the same tensors as the shown weights
         "optimizer": session.optimizer.state_dict(),
-        "states": [list(state) for state in session.states],
+        "states": [list(state) for state in session.whole_states()],
         "random": session.generator.get_state(),
         "decay": asdict(session.decay),
         "best": list(session.best),
@@ -102,6 +104,23 @@ def _with_decay(checkpoint: Checkpoint) -> dict[str, Any]:
     if extension := training.get("extension"):
         decay |= {"start": extension["step"], "learning_rate": extension["learning_rate"]}
     return training | {"decay": decay}
+
+
+def share(session: Session, group: Group) -> None:
+    """Give all processes the state of the first one's session, and let them share the steps from then on.
+
+    Raises:
+        InputError: the configuration or the text of this process differs from that of the first one.
+        CharlmError: another process has ended or does not answer.
+    """
+    checkpoint = make_checkpoint(session, is_resumable=True)
+    names = ("corpus_digest", "step", "loss_nats", "weights", "training")
+    plain = {"config": checkpoint.config.model_dump()} | {name: getattr(checkpoint, name) for name in names}
+    received = group.hand_out(plain)
+    if not group.is_first:
+        config = Config.model_validate(received.pop("config"))
+        restore(session, Checkpoint(config=config, vocabulary=session.corpus.vocabulary, **received))
+    session.join(group)
 
 
 def _refuse_changes(session: Session, checkpoint: Checkpoint) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from charlm.lstm.dropout import apply_locked_dropout, drop_connections, drop_symbols
+from charlm.lstm.dropout import StreamGenerator, apply_locked_dropout, drop_connections, drop_symbols
 
 T, B, H = 9, 50, 40
 
@@ -62,3 +62,18 @@ def test_gradient_is_that_of_the_kept_part(drop_and_ones: tuple[Callable[..., Te
     dropped = drop(ones, 0.5, torch.Generator().manual_seed(1))
     (gradient,) = torch.autograd.grad(dropped.sum(), ones)
     assert torch.equal(gradient, dropped)
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 3])
+def test_processes_draw_the_masks_of_their_streams(num_processes: int) -> None:
+    """What each process drops of its streams is what one process drops of them, and all draw as many numbers."""
+    hidden = torch.rand(T, B, H)
+    whole = torch.Generator().manual_seed(1)
+    expected = apply_locked_dropout(hidden, 0.25, whole)
+    for rank in range(num_processes):
+        generator = StreamGenerator(B)
+        generator.manual_seed(1)
+        generator.own = slice(rank, None, num_processes)
+        dropped = apply_locked_dropout(hidden[:, generator.own], 0.25, generator)
+        assert torch.equal(dropped, expected[:, generator.own])
+        assert torch.equal(generator.get_state(), whole.get_state())

@@ -1,5 +1,7 @@
 """Splits of a corpus, and the parallel streams of training batches."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -129,3 +131,19 @@ def test_a_part_that_is_too_short_is_refused(
         f"the {name} part of the corpus has {num} of its {length} characters and needs at least 2. "
         f"Use a longer text or other fractions (data.val_frac={val_frac}, data.test_frac={test_frac})."
     )
+
+
+@given(all_streams(), st.integers(0, 100), st.integers(1, 4))
+def test_processes_share_a_batch(streams: ParallelStreams, step: int, num_processes: int) -> None:
+    """Every N-th stream from different starts is, put together, the whole batch, and the shares sum to one."""
+    whole = streams.batch(step)
+    starts = range(min(num_processes, streams.batch_size))
+    own = [slice(start, None, num_processes) for start in starts]
+    parts = [replace(streams, own=each).batch(step) for each in own]
+    for each, part in zip(own, parts, strict=True):
+        assert torch.equal(part.inputs, whole.inputs[each])
+        assert torch.equal(part.targets, whole.targets[each])
+        assert part.is_pass_start == whole.is_pass_start
+        assert part.share == len(part.inputs) / len(whole.inputs)
+    assert sum(len(part.inputs) for part in parts) == streams.batch_size
+    assert whole.share == 1

@@ -9,6 +9,7 @@ from charlm.config import Config, ModelConfig
 from charlm.errors import InputError
 from charlm.model import CharLM
 from charlm.training import estimates
+from charlm.training.distribution import Group
 from charlm.training.estimates import count_parameters, describe_shortage, estimate_memory, refuse_shortage
 
 
@@ -61,3 +62,14 @@ def test_a_run_is_refused_where_it_does_not_fit(
     else:
         assert describe_shortage(config, 30) is None
         refuse_shortage(config, 30)
+
+
+def test_processes_share_the_batch_and_the_memory(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two processes on a machine each has half of the batch and half of the memory, and a model of its own."""
+    copies, activations = estimate_memory(config, 30).values()
+    group = Group()
+    group.size = group.local_size = 2
+    monkeypatch.setattr(estimates, "available_memory", lambda _: 2 * copies + activations)
+    assert describe_shortage(config, 30, group) is None
+    monkeypatch.setattr(estimates, "available_memory", lambda _: 2 * copies + activations - 2)
+    assert describe_shortage(config, 30, group) is not None
