@@ -12,7 +12,7 @@ from pathlib import Path
 import safetensors
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from charlm.config import ModelConfig
@@ -47,7 +47,8 @@ def write_export(checkpoint: Checkpoint, directory: Path) -> None:
     """
     num_layers = checkpoint.config.model.num_layers
     weights = {name: weight.cpu().contiguous() for name, weight in to_torch(checkpoint.weights, num_layers).items()}
-    save_file(weights, directory / WEIGHTS_NAME, metadata={"format": "pt"})  # the key that other readers look for
+    content = save(weights, metadata={"format": "pt"})  # the key that other readers look for
+    (directory / WEIGHTS_NAME).write_bytes(content)  # save_file would let nobody else read the file
     write_description(checkpoint, directory)
 
 

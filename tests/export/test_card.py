@@ -76,6 +76,12 @@ def test_copies_are_measured(card: str) -> None:
     assert re.search(r"^\| validation text \| [\d.]+% \| [\d.]+% \| [\d.]+% \| \d+ \|$", card, re.MULTILINE)
 
 
+def test_tables_stand_alone(card: str) -> None:
+    """A blank line is above and below each table, as Markdown wants it."""
+    assert re.findall(r"^[^|\n].*\n\|.*", card, re.MULTILINE) == []
+    assert re.findall(r"^\|.*\n[^|\n].*", card, re.MULTILINE) == []
+
+
 def test_without_the_text(trained: TrainedModel) -> None:
     """A model whose text is not there says so instead of figures."""
     card = write_card(trained, "x", [], has_text=False)

@@ -55,6 +55,12 @@ def test_a_model_comes_back_as_it_was(exported: Path, original: Checkpoint) -> N
     assert all(torch.equal(loaded.weights[name], weight) for name, weight in original.weights.items())
 
 
+def test_everyone_may_read_it_who_may_read_the_directory(exported: Path) -> None:
+    """Both files have the permissions of any new file."""
+    (exported / "new").touch()
+    assert len({path.stat().st_mode for path in exported.iterdir()}) == 1
+
+
 def test_torch_computes_the_same(exported: Path, original: Checkpoint) -> None:
     """Plain modules of torch take the tensors by their names, and give the logits of the model."""
     modules = nn.ModuleDict({"embedding": nn.Embedding(3, 3), "lstm": nn.LSTM(3, 5, 2), "output": nn.Linear(5, 3)})
