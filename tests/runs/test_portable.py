@@ -202,6 +202,20 @@ def test_no_safetensors_file(exported: Path, content: bytes) -> None:
         read_export(exported)
 
 
+def test_a_long_header_is_refused(exported: Path) -> None:
+    """A list of tensors that is far longer than a model needs is not read, though blanks alone make it long."""
+    sound = (exported / "model.safetensors").read_bytes()
+    end = 8 + int.from_bytes(sound[:8], "little")
+    for size, is_read in ((MAX_HEADER_BYTES, True), (MAX_HEADER_BYTES + 8, False)):
+        content = size.to_bytes(8, "little") + sound[8:end].ljust(size) + sound[end:]
+        (exported / "model.safetensors").write_bytes(content)
+        if is_read:
+            read_export(exported)
+        else:
+            with pytest.raises(DamagedError, match="lists far more tensors than a model has"):
+                read_export(exported)
+
+
 def test_large_files_are_refused_unread(exported: Path) -> None:
     """Files of a terabyte are refused at once."""
     for name, message in (("model.safetensors", "refused"), ("config.json", f"over {MAX_CONFIG_BYTES:,} bytes")):
