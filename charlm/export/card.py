@@ -64,6 +64,7 @@ def write_card(
         "num_symbols": len(trained.vocabulary),
         "num_parameters": sum(weight.numel() for weight in checkpoint.weights.values()),
         "text_name": PurePath(checkpoint.config.data.path).name,
+        "init_name": PurePath(checkpoint.config.train.init_from).name,
         "loss_bits": None if checkpoint.loss_nats is None else checkpoint.loss_nats / math.log(2),
         "curve": thin_curve(rows),
         "samples": {t: trained.sample(length=SAMPLE_LENGTH, temperature=t, seed=SEED) for t in SAMPLE_TEMPERATURES},

@@ -112,7 +112,8 @@ def from_torch(named: Mapping[str, Tensor], num_layers: int) -> dict[str, Tensor
     for layer in range(num_layers):
         weights[f"lstm.cells.{layer}.weight_ih"] = named[f"lstm.weight_ih_l{layer}"]
         weights[f"lstm.cells.{layer}.weight_hh"] = named[f"lstm.weight_hh_l{layer}"]
-        weights[f"lstm.cells.{layer}.bias"] = named[f"lstm.bias_ih_l{layer}"] + named[f"lstm.bias_hh_l{layer}"]
+        first, second = named[f"lstm.bias_ih_l{layer}"], named[f"lstm.bias_hh_l{layer}"]
+        weights[f"lstm.cells.{layer}.bias"] = torch.where(second == 0, first, first + second)  # -0.0 + 0.0 is 0.0
     return weights
 
 

@@ -58,6 +58,15 @@ def test_what_it_was_trained_on(card: str, trained: TrainedModel) -> None:
     assert "3 of 2 streams of 8 characters" in card
 
 
+def test_what_it_began_with(card: str, trained: TrainedModel) -> None:
+    """The base of a run is named with its digest, and without its directory."""
+    assert "began with" not in card
+    config = trained.checkpoint.config.replace("train", init_from="runs/base", init_digest="0f" * 32)
+    derived = replace(trained, checkpoint=replace(trained.checkpoint, config=config))
+    line = f"| began with | the model `base`, digest `{'0f' * 32}` |\n| steps |"
+    assert line in write_card(derived, "x", [], has_text=False)
+
+
 def test_samples_are_those_of_charlm_sample(card: str, trained: TrainedModel) -> None:
     """Each sample is what the command writes with the seed that the card names."""
     for temperature in (0.5, 0.8):
