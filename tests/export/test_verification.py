@@ -1,5 +1,6 @@
 """Graphs in onnxruntime, beside the model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,25 @@ def test_another_graph_is_noticed(vivid: TrainedModel, paths: tuple[Path, Path],
     weights = dict(vivid.checkpoint.weights)
     weights["lstm.cells.1.bias"] = weights["lstm.cells.1.bias"] + 1e-3
     build = (build_step_model, build_sequence_model)[place]
-    other = type(vivid.checkpoint)(**(vars(vivid.checkpoint) | {"weights": weights}))
+    other = replace(vivid.checkpoint, weights=weights)
     wrong = [*paths]
     wrong[place] = tmp_path / "wrong.onnx"
     wrong[place].write_bytes(build(other).SerializeToString())
     with pytest.raises(CharlmError, match=r"wrong\.onnx: a logit differs"):
         check_graphs(vivid, *wrong)
+
+
+@pytest.mark.parametrize(("shift", "is_refused"), [(1e-4, True), (1e-5, False)])
+def test_the_tolerance(trained: TrainedModel, tmp_path: Path, shift: float, is_refused: bool) -> None:
+    """A logit that differs by 1e-4, where the largest one is below 5, is refused; one that differs by 1e-5 is not."""
+    weights = dict(trained.checkpoint.weights)
+    weights["output.bias"] = weights["output.bias"] + shift
+    paths = write_graphs(replace(trained, checkpoint=replace(trained.checkpoint, weights=weights)), tmp_path)
+    if is_refused:
+        with pytest.raises(CharlmError, match=r"differs from the model's by 1\.0e-04"):
+            check_graphs(trained, *paths)
+    else:
+        assert check_graphs(trained, *paths).difference == pytest.approx(shift, rel=0.1)
 
 
 def test_a_greedy_text_ends_where_it_differs(
