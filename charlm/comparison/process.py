@@ -1,14 +1,11 @@
 """One run of a comparison in a process of its own, so that a crash ends this run only.
 
-The process reads its task from stdin, which stays open while the run is wanted. When it is closed, or the parent
-process has died, the run saves its state and ends. A run that fails writes the reason to stdout, a temporary file: no
-process waits for another to read a pipe.
+When the run is no longer wanted, or the parent process has died, the process saves its state and ends. A run that fails
+writes the reason to stdout, a temporary file: no process waits for another to read a pipe.
 """
 
 import contextlib
 import os
-import pickle
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,10 +22,10 @@ from charlm.comparison.pruning import Place, train_trial
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError
 from charlm.runs.directory import RunDirectory
+from charlm.system.child import describe_death, start_child
 from charlm.system.files import open_for_writing
 from charlm.system.memory import explain_shortage
 from charlm.system.process import drop_lost_messages, keep_freed_memory
-from charlm.system.signals import blocked_signals
 from charlm.training.reporter import Reporter
 
 POLL_S = 0.2
@@ -36,17 +33,6 @@ POLL_S = 0.2
 
 LOG_NAME = "train.log"
 """The log of a run when several run in parallel."""
-
-PROGRAM = """
-import pickle, sys
-sys.path[:], task = pickle.load(sys.stdin.buffer)
-from charlm.system.signals import end_at_signals, end_with_stdin
-end_at_signals()
-end_with_stdin()
-from charlm.comparison.process import serve
-serve(task)
-"""
-"""What the process runs. It can be stopped before it imports torch. Modules are found where the parent finds them."""
 
 MakeReporter = Callable[[Path, str], Reporter]
 
@@ -99,19 +85,13 @@ def train_in_process(task: Task, stop: Stop) -> None:
     """
     if stop.is_set():
         raise CharlmError("not started")
-    command = [sys.executable, "-P", "-c", PROGRAM, str(task.directory)]  # lists of processes show the directory
     with tempfile.TemporaryFile() as said, _open_log(task) as log:
-        with blocked_signals():
-            process = subprocess.Popen(  # noqa: S603
-                command, bufsize=0, stdin=subprocess.PIPE, stdout=said, stderr=log
-            )
-        with process, contextlib.suppress(BrokenPipeError):  # the process may die before it has read its task
-            process.stdin.write(pickle.dumps((sys.path, pickle.dumps(task))))  # type: ignore[union-attr]
+        with start_child(serve, task, str(task.directory), said, log) as process:
             _wait(process, stop)
         said.seek(0)
         reason = said.read().decode(errors="replace").strip()
     if process.returncode:
-        raise CharlmError(reason or _describe_death(process.returncode))
+        raise CharlmError(reason or describe_death(process.returncode))
 
 
 def wait_for_orphans(directory: Path, announce: Callable[[str], None]) -> None:
@@ -144,17 +124,11 @@ def _wait(process: "subprocess.Popen[bytes]", stop: Stop) -> None:
             process.stdin.close()
 
 
-def _describe_death(code: int) -> str:
-    """Return how a process ended that could not say why."""
-    return f"its process was ended by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-
-
-def serve(pickled_task: bytes) -> None:
+def serve(task: Task) -> None:
     """Train a task, in the new process, and end the process.
 
     It ends without destroying the objects of torch, which takes a second: a batch system may give little more.
     """
-    task: Task = pickle.loads(pickled_task)  # noqa: S301  # from the process that started this one
     drop_lost_messages()
     keep_freed_memory()
     torch.set_num_threads(task.num_threads)

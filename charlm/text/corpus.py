@@ -9,17 +9,19 @@ import shutil
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from charlm.errors import CharlmError, InputError
 from charlm.system.cache import cache_directory
 from charlm.system.files import create_atomically, scratch_directory
-from charlm.text.drafts import Progress, write_draft
+from charlm.text.drafts import Progress
 from charlm.text.encoded import IDS_NAME, UNREADABLE, Encoded, may_be_encoded
+from charlm.text.numbering import join_drafts
+from charlm.text.parts import write_drafts
 from charlm.text.sources import Source, find_sources
 from charlm.text.vocabulary import Level, Vocabulary
 
@@ -135,22 +137,17 @@ def _encode(
     """
     corpora.mkdir(parents=True, exist_ok=True)
     with scratch_directory(corpora) as scratch:
-        draft = write_draft(sources, level, scratch / "draft", progress)
-        folder = corpora / _combine(level, draft.digests)
+        drafts = write_drafts(sources, level, scratch, torch.get_num_threads(), progress)
+        folder = corpora / _combine(level, chain.from_iterable(draft.digests for draft in drafts))
         if corpus := _open_cached(folder, name, progress):
             return corpus
-        used = np.arange(len(draft.codes)) if level == "byte" else draft.counts.nonzero()[0]
-        used = used[draft.codes[used].argsort()]  # the number of each id, (V,)
-        if not draft.counts.any():
+        found = join_drafts(drafts, level, scratch / IDS_NAME, progress)
+        if not found.counts.any():
             raise InputError(f"{name}: the corpus is empty.")
-        ids = np.zeros(len(draft.codes), np.int64)  # of each number
-        ids[used] = np.arange(len(used))
-        checksum = draft.replace_numbers(ids, len(used), progress)
-        vocabulary = Vocabulary(level, map(chr, draft.codes[used].tolist()))
-        checksums = [(draft.path.stat().st_size, checksum)]
-        encoded = Encoded(vocabulary, torch.from_numpy(draft.counts[used]), num_bytes, checksums)
+        vocabulary = Vocabulary(level, map(chr, found.codes.tolist()))
+        encoded = Encoded(vocabulary, torch.from_numpy(found.counts), num_bytes, found.checksums)
         with create_atomically(folder) as unfinished:
             unfinished.mkdir()
-            draft.path.rename(unfinished / IDS_NAME)
+            (scratch / IDS_NAME).rename(unfinished / IDS_NAME)
             encoded.write(unfinished)
     return _open(encoded, folder, name)

@@ -8,7 +8,6 @@ Dimensions: N symbols of the text, K numbers, V symbols of the vocabulary.
 """
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,31 +49,6 @@ class Draft:
     digests: list[bytes]
     codes: Integers
     counts: Integers
-
-    def replace_numbers(self, ids: Integers, num_ids: int, progress: Progress) -> int:
-        """Replace the numbers in the file by ids; return the CRC-32 of the file.
-
-        Args:
-            ids: the id of each number, (K,).
-            num_ids: V, at most K.
-            progress: shows the progress.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        old, new = id_type(len(self.codes)), id_type(num_ids)
-        is_same = old == new and np.array_equal(ids, np.arange(len(ids)))
-        look_up = _byte_lookup(ids) if old == new == np.uint8 else ids.astype(new).take
-        checksum = 0
-        with self.path.open("rb+") as stream:
-            for piece in progress("numbering", _read_pieces(self.path, PIECE_LENGTH * old.itemsize)):
-                content = memoryview(piece) if is_same else look_up(np.frombuffer(piece, old)).data
-                checksum = zlib.crc32(content, checksum)
-                if not is_same:
-                    stream.write(content)  # never past what was read, because ids are not wider than numbers
-            if not is_same:
-                stream.truncate()
-        return checksum
 
 
 def id_type(num_ids: int) -> np.dtype[Any]:
@@ -178,23 +152,3 @@ def _hash(chunks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
     for chunk in chunks:
         digest.update(chunk)
         yield chunk
-
-
-def _read_pieces(path: Path, num_bytes: int) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while piece := stream.read(num_bytes):
-            yield piece
-
-
-def _byte_lookup(ids: Integers) -> Callable[[Integers], Integers]:
-    """Return a function that maps numbers to ids, both uint8; two at a time, which takes half as long."""
-    single = np.zeros(256, np.uint8)
-    single[: len(ids)] = ids
-    pairs = (single + (single.astype(np.uint16)[:, None] << 8)).ravel()
-
-    def look_up(numbers: Integers) -> Integers:
-        if len(numbers) % 2:
-            return single.take(numbers)
-        return pairs.take(numbers.view(np.uint16)).view(np.uint8)
-
-    return look_up

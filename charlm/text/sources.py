@@ -38,11 +38,13 @@ class Source:
         name: how errors refer to it.
         read: yields its bytes, ``CHUNK_BYTES`` at a time; a ``.gz`` file is decompressed.
         num_bytes: their number when the source was found; None if that is not known.
+        stored_bytes: of the file, compressed or not; 0 if that is not known.
     """
 
     name: str
     read: Callable[[], Iterator[bytes]]
     num_bytes: int | None = None
+    stored_bytes: int = 0
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes in order, ``CHUNK_BYTES`` at a time.
@@ -84,9 +86,10 @@ def find_sources(path: str) -> list[Source]:
 
 
 def _file_source(file: Path) -> Source:
+    size = file.stat().st_size
     if file.suffix == ".gz":
-        return Source(str(file), partial(_read_gzip, file))
-    return Source(str(file), partial(_read_file, file), file.stat().st_size)
+        return Source(str(file), partial(_read_gzip, file), stored_bytes=size)
+    return Source(str(file), partial(_read_file, file), size, size)
 
 
 def _read_file(file: Path) -> Iterator[bytes]:

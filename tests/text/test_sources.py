@@ -42,6 +42,15 @@ def test_a_file_is_one_source(tmp_path: Path) -> None:
     assert read(tmp_path / "a") == [bytes(range(256))]
 
 
+def test_sizes(tmp_path: Path) -> None:
+    """The size of a file is known; of a compressed one only what it takes on the disk."""
+    (tmp_path / "a.txt").write_bytes(b"text" * 100)
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b"text" * 100))
+    plain, compressed = find_sources(str(tmp_path))
+    assert (plain.num_bytes, plain.stored_bytes) == (400, 400)
+    assert (compressed.num_bytes, compressed.stored_bytes) == (None, (tmp_path / "b.gz").stat().st_size)
+
+
 def test_chunks_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source returns its bytes in chunks of a fixed size, the last one shorter, and can be read repeatedly."""
     monkeypatch.setattr(sources, "CHUNK_BYTES", 4)
