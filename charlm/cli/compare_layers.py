@@ -1,5 +1,6 @@
 """compare-layers: plan a comparison, train the runs that are not finished, and write the report."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +14,7 @@ from charlm.errors import CharlmError, InputError
 
 if TYPE_CHECKING:
     from charlm.comparison.plan import Plan
+    from charlm.comparison.workers import Pool
 
 
 @click.command(
@@ -74,6 +76,12 @@ if TYPE_CHECKING:
     "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Parallel runs; they share the processors."
 )
 @click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Train on the workers of the Dask scheduler at ADDRESS, as in tcp://host:8786, instead of on this machine; "
+    "all share the directory of --out.",
+)
+@click.option(
     "--shard",
     callback=parse_share,
     metavar="I/N",
@@ -100,6 +108,7 @@ def compare_layers(
     lengths: list[int],
     tune: int,
     jobs: int,
+    cluster: str | None,
     shard: tuple[int, int],
     report_only: bool,
     overrides: tuple[str, ...],
@@ -119,24 +128,43 @@ def compare_layers(
         plan = read_plan(out)
         config = load_config(config_path, overrides) if config_path or overrides else None
         refuse_other_arguments(plan, out, _find_given_options(), config)
-    else:
-        config = load_config(config_path, overrides)
+        show(format_plan(plan), err=True)
+        _report(plan, out, {}, report_only)
+        return
+
+    def announce(progress: Progress) -> None:
+        show(format_progress(progress), err=True)
+
+    config = load_config(config_path, overrides)
+    out = out.absolute() if cluster else out
+    with _open_pool(jobs, cluster, out) as pool:
         plan = plan_comparison(config, layers, seeds, match, budgets, tune, make_reporter(out).read, lengths)
         plan = replace(plan, command=command)
         refuse_other_plan(plan, out)
-    show(format_plan(plan), err=True)
-    failures: dict[Path, str] = {}
-    if not report_only:
-
-        def announce(progress: Progress) -> None:
-            show(format_progress(progress), err=True)
-
+        show(format_plan(plan), err=True)
         wait_for_orphans(out, warn)
-        failures = run_comparison(plan, out, jobs, announce, make_reporter, shard)
-    if shard == (1, 1) or report_only:
+        failures = run_comparison(plan, out, pool, announce, make_reporter, shard)
+    if shard == (1, 1):
         _report(plan, out, failures, report_only)
     if failures:
         raise CharlmError(f"{len(failures)} runs failed; the same command tries them again.")
+
+
+def _open_pool(jobs: int, cluster: str | None, out: Path) -> AbstractContextManager["Pool"]:
+    """Return what trains the runs: processes on this machine, or a cluster.
+
+    Raises:
+        InputError: the cluster cannot be used, or ``--jobs`` is given beside it.
+    """
+    from charlm.comparison.workers import LocalPool
+
+    if cluster is None:
+        return nullcontext(LocalPool(jobs))
+    if click.get_current_context().get_parameter_source("jobs") is not ParameterSource.DEFAULT:
+        raise InputError("--jobs: a cluster trains as many runs at a time as its workers have threads. Leave it out.")
+    from charlm.comparison.cluster import open_cluster
+
+    return open_cluster(cluster, out, warn)
 
 
 def _report(plan: "Plan", out: Path, failures: dict[Path, str], report_only: bool) -> None:

@@ -11,7 +11,7 @@ from charlm.comparison.stored_plan import store_plan
 from charlm.comparison.study import read_trials
 from charlm.comparison.tuning import Trial, find_best
 from charlm.comparison.work import Announce, Work
-from charlm.comparison.workers import run_tasks
+from charlm.comparison.workers import Pool, run_tasks
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ArmOutcome:
 def run_comparison(
     plan: Plan,
     directory: Path,
-    num_jobs: int,
+    pool: Pool,
     announce: Announce,
     make_reporter: MakeReporter = silence,
     share: tuple[int, int] = (1, 1),
@@ -46,7 +46,7 @@ def run_comparison(
     Args:
         plan: what to train.
         directory: where the plan and the run directories go.
-        num_jobs: how many runs at a time.
+        pool: trains them; it is stopped at the end.
         announce: called at the start, and with each trial or run that ends.
         make_reporter: makes the reporter of a run, given its directory and its name; a function of a module, since it
             is called in another process.
@@ -55,10 +55,11 @@ def run_comparison(
     Raises:
         InputError: the directory holds runs of another plan, or what it holds of the tuning cannot be used.
         StoppedError: the process received a signal; all states were saved.
+        CharlmError: the cluster of the pool is gone; all states are saved.
     """
     store_plan(plan, directory)
-    work = Work(plan.take_share(*share), directory, num_jobs, announce, make_reporter)
-    run_tasks(work, num_jobs)
+    work = Work(plan.take_share(*share), directory, pool.count_places(), announce, make_reporter)
+    run_tasks(work, pool)
     return work.failures
 
 

@@ -430,6 +430,15 @@ def test_report_before_the_first_run(charlm: CharlmCommand, config_file: Path) -
     assert [path.name for path in Path("c").iterdir()] == ["plan.json"]
 
 
+def test_cluster_that_is_not_there(charlm: CharlmCommand, config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--cluster with a wrong address, or beside --jobs, is refused, and nothing is written."""
+    monkeypatch.setattr("charlm.comparison.cluster.CONNECT_S", 0.2)
+    options = ["compare-layers", config_file, "--cluster", "tcp://127.0.0.1:1", "--out", "c"]
+    assert_mistake(charlm(*options), "Error: --cluster: no scheduler of Dask answers at 'tcp://127.0.0.1:1'")
+    assert_mistake(charlm(*options, "--jobs", 1), "Error: --jobs: a cluster trains as many runs at a time")
+    assert list(Path.cwd().iterdir()) == []
+
+
 def test_compare_layers_in_shards(charlm: CharlmCommand, config_file: Path) -> None:
     """A share trains its arms and makes no report."""
     options = ["--layers", "1,2", "--seeds", "1", "--match", "width", "--budget", 9, "--out", "c", "--shard", "2/2"]

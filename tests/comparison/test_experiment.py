@@ -21,6 +21,7 @@ from charlm.comparison.statistics import compare_means
 from charlm.comparison.stored_plan import store_plan
 from charlm.comparison.tuning import MAX_EXTENSIONS, Trial
 from charlm.comparison.work import Progress
+from charlm.comparison.workers import LocalPool
 from charlm.config import Config, load_config
 from charlm.inference.trained import load
 from charlm.runs.checkpoint import load_checkpoint
@@ -55,7 +56,7 @@ def plan(config: Config, seeds: list[int], num_trials: int = 0) -> Plan:
 def compare(planned: Plan, directory: Path, num_jobs: int = 2) -> tuple[Results, list[str]]:
     """Run a comparison and return its results, and the name of each trial or run that ended."""
     said: list[Progress] = []
-    failures = run_comparison(planned, directory, num_jobs, said.append)
+    failures = run_comparison(planned, directory, LocalPool(num_jobs), said.append)
     ended = [each.ending.name for each in said if each.ending]
     return summarize(planned, read_comparison(planned, directory, failures), "charlm compare-layers"), ended
 
@@ -253,7 +254,7 @@ def test_shards_together_are_the_whole(quick: Config, tmp_path: Path) -> None:
     whole, _ = compare(plan(quick, [1], 2), tmp_path / "whole")
     for index in (1, 2):
         said: list[Progress] = []
-        run_comparison(plan(quick, [1], 2), tmp_path / "shards", 1, said.append, share=(index, 2))
+        run_comparison(plan(quick, [1], 2), tmp_path / "shards", LocalPool(1), said.append, share=(index, 2))
         assert said[-1].num_finished == said[-1].num_tasks >= 3
     merged, said = compare(plan(quick, [1], 2), tmp_path / "shards")
     assert said == []

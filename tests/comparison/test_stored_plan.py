@@ -10,6 +10,7 @@ import pytest
 from charlm.comparison.experiment import run_comparison
 from charlm.comparison.plan import Plan, plan_comparison
 from charlm.comparison.stored_plan import read_plan, refuse_other_arguments, refuse_other_plan, store_plan
+from charlm.comparison.workers import LocalPool
 from charlm.config import Config
 from charlm.errors import InputError
 
@@ -107,7 +108,7 @@ def test_nothing_is_trained_under_another_plan(config: Config, tmp_path: Path) -
     """A comparison in the directory of another one fails before any run begins."""
     store_plan(plan(config), tmp_path / "out")
     with pytest.raises(InputError, match="another plan"):
-        run_comparison(plan(config.replace("train", max_steps=31)), tmp_path / "out", 1, lambda _: None)
+        run_comparison(plan(config.replace("train", max_steps=31)), tmp_path / "out", LocalPool(1), lambda _: None)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["plan.json"]
 
 

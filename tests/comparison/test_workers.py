@@ -14,7 +14,7 @@ from recording import results_without_times
 
 from charlm.comparison.process import Stop, Task
 from charlm.comparison.results import Results
-from charlm.comparison.workers import run_tasks
+from charlm.comparison.workers import LocalPool, run_tasks
 from charlm.config import Config
 from charlm.errors import CharlmError, StoppedError
 
@@ -128,7 +128,7 @@ def test_failures_are_kept_apart(config: Config, tmp_path: Path, replace_process
 
     replace_process(train)
     queue = Queue(config, tmp_path, "doomed", "one", "blocked", "two")
-    run_tasks(queue, 2)
+    run_tasks(queue, LocalPool(2))
     assert queue.endings == {
         "doomed": "its process was ended by SIGKILL",
         "blocked": "OSError: [Errno 28] No space left",
@@ -146,7 +146,7 @@ def test_so_many_runs_at_a_time(config: Config, tmp_path: Path, replace_process:
     taken: list[int] = []
     queue = Queue(config, tmp_path, "one", "two", "three", "four")
     replace_process(train)
-    run_tasks(queue, 1)
+    run_tasks(queue, LocalPool(1))
     assert taken == [1, 1, 1, 1]
 
 
@@ -168,7 +168,7 @@ def test_a_signal_stops_all_runs(config: Config, tmp_path: Path, replace_process
     queue = Queue(config, tmp_path, "done", "one", "two", "three")
     replace_process(train)
     with pytest.raises(StoppedError, match="what was under way is saved") as caught:
-        run_tasks(queue, 2)
+        run_tasks(queue, LocalPool(2))
     assert caught.value.exit_status == 143
     assert queue.endings == {"done": ""}
     assert [task.directory.name for task in queue.waiting] == ["three"]
@@ -183,7 +183,7 @@ def test_an_error_leaves_no_run(config: Config, tmp_path: Path, replace_process:
 
     replace_process(train_until_stopped)
     with pytest.raises(BrokenPipeError):
-        run_tasks(Unable(config, tmp_path, "done", "one"), 2)
+        run_tasks(Unable(config, tmp_path, "done", "one"), LocalPool(2))
 
 
 def test_killed_run_is_one_failure(config: Config, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_killed_run_is_one_failure(config: Config, tmp_path: Path) -> None:
     queue.waiting.append(Task(endless, tmp_path / "doomed", False, 1, is_alone=False))
     killer = threading.Thread(target=lambda: os.kill(wait_for_training(tmp_path / "doomed"), signal.SIGKILL))
     killer.start()
-    run_tasks(queue, 2)
+    run_tasks(queue, LocalPool(2))
     killer.join()
     assert queue.endings == {"doomed": "its process was ended by SIGKILL", "other": ""}
     assert (tmp_path / "other" / "outcome.json").exists()

@@ -37,6 +37,7 @@ def test_imports_keep_the_contracts() -> None:
         ("cycles", "lstm/cell.py", "import charlm.lstm.layers"),
         ("click", "training/loop.py", "import tqdm"),
         ("click", "comparison/plan.py", "import click"),
+        ("dask", "cli/compare_layers.py", "def open_pool() -> None:\n    import distributed"),
         ("matplotlib", "cli/tables.py", "import matplotlib"),
         ("torch", "system/files.py", "import torch"),
         ("torch", "config/schema.py", "import numpy"),

@@ -1,0 +1,199 @@
+"""A comparison on a Dask cluster: its results, and what happens when a part of it dies."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from command_line import in_subprocess
+from dask_cluster import Cluster
+from distributed import LocalCluster
+from processes import wait_until
+from recording import results_without_times
+
+from charlm.comparison.cluster import open_cluster
+from charlm.comparison.experiment import run_comparison
+from charlm.comparison.plan import Plan, plan_comparison
+from charlm.comparison.results import Results
+from charlm.comparison.stored_plan import store_plan
+from charlm.config import Config, load_config
+from charlm.errors import ArgumentError, InputError
+from charlm.runs.checkpoint import load_checkpoint
+from charlm.system.version import __version__
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Return a scheduler with two workers."""
+    cluster = Cluster(tmp_path / "cluster", 2)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def config_file(config: Config, tmp_path: Path) -> Path:
+    """Return a configuration file whose runs take a few seconds each."""
+    path = tmp_path / "config.yaml"
+    settings = config.replace("train", max_steps=500, eval_every=250, checkpoint_every=20)
+    path.write_text(settings.replace("data", val_frac=0.02).to_yaml())
+    return path
+
+
+class Comparison:
+    """A comparison of two depths in a process; what it says goes to a file."""
+
+    def __init__(self, config_file: Path, out: Path, *options: str) -> None:
+        self.out, self._said = out, out.with_suffix(".said")
+        arguments = ["compare-layers", config_file, "--budget", "4000", "--layers", "1,2", "--seeds", "1", "--out", out]
+        with self._said.open("wb") as said:
+            environment = os.environ | {"OMP_NUM_THREADS": "1"}
+            self.process = in_subprocess(*arguments, *options, stdout=subprocess.DEVNULL, stderr=said, env=environment)
+
+    @property
+    def said(self) -> str:
+        """What it has said."""
+        return self._said.read_text()
+
+    @property
+    def trainers(self) -> list[psutil.Process]:
+        """The processes that train its runs now."""
+        numbers = [int(path.read_text().split()[0]) for path in self.out.glob("*/.lock.pid")]
+        return [psutil.Process(number) for number in numbers if psutil.pid_exists(number)]
+
+    def wait_for_training(self) -> psutil.Process:
+        """Wait until a run is trained and saved, and return its process."""
+
+        def is_training() -> bool:
+            assert self.process.poll() is None, self.said
+            return bool(self.trainers) and any(self.out.glob("*/last.pt"))
+
+        wait_until(is_training)
+        return self.trainers[0]
+
+    def results(self) -> dict[str, object]:
+        """Wait until it has ended, and return what it found, but for times."""
+        assert self.process.wait() == 0, self.said
+        found = Results.model_validate_json((self.out / "results.json").read_bytes())
+        return results_without_times(found.model_copy(update={"command": ""}))
+
+
+def test_results_are_those_of_one_machine(cluster: Cluster, config_file: Path, tmp_path: Path) -> None:
+    """After Ctrl-C, a killed command and a killed worker, the results are those of an undisturbed ``--jobs 1``."""
+    options = (config_file, tmp_path / "out", "--cluster", cluster.address)
+
+    stopped = Comparison(*options)
+    stopped.wait_for_training()
+    stopped.process.send_signal(signal.SIGINT)
+    assert stopped.process.wait() == 130, stopped.said
+    assert "what was under way is saved" in stopped.said
+    assert stopped.trainers == []
+
+    killed = Comparison(*options)
+    killed.wait_for_training()
+    killed.process.kill()
+    killed.process.wait()
+    wait_until(lambda: killed.trainers == [])
+
+    finished = Comparison(*options)
+    trainer = finished.wait_for_training()
+    log = Path(trainer.cmdline()[-1]) / "train.log"
+    num_resumed = log.read_text().count("resuming after step")
+    trainer.parent().kill()
+    assert finished.results() == Comparison(config_file, tmp_path / "expected", "--jobs", "1").results()
+    assert sorted(worker.poll() is None for worker in cluster.workers) == [False, True]
+    assert "Traceback" not in stopped.said + killed.said + finished.said
+    assert log.read_text().count("resuming after step") == num_resumed + 1
+    assert log.read_text().count("starting") == 1
+
+
+def test_the_scheduler_dies(cluster: Cluster, config_file: Path, tmp_path: Path) -> None:
+    """When the scheduler is killed, the command says so and ends with status 1; every run saves its state and ends."""
+    comparison = Comparison(config_file, tmp_path / "out", "--cluster", cluster.address)
+    comparison.wait_for_training()
+    cluster.scheduler.kill()
+    assert comparison.process.wait() == 1
+    assert comparison.said.splitlines()[-1].startswith("Error: the scheduler of the cluster has ended")
+    assert "Traceback" not in comparison.said
+    wait_until(lambda: comparison.trainers == [])
+    assert all(load_checkpoint(path).step > 0 for path in comparison.out.glob("*/last.pt"))
+
+
+@pytest.fixture
+def local() -> Iterator[LocalCluster]:
+    """Return a cluster of two threads in this process."""
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def planned(config: Config, tmp_path: Path) -> Plan:
+    """Return the plan of a comparison of two depths, stored in its directory."""
+    quick = config.replace("train", max_steps=6, eval_every=3, warmup_steps=1)
+    plan = plan_comparison(quick, [1, 2], [1], "parameters", [4000], 0)
+    store_plan(plan, tmp_path)
+    return plan
+
+
+def test_a_local_cluster(local: LocalCluster, planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A LocalCluster trains all runs, each as a task with its name, wherever its workers are; paths are absolute."""
+    monkeypatch.chdir(tmp_path)
+    path = Path(planned.config.data.path).relative_to(tmp_path)
+    relative = replace(planned, config=planned.config.replace("data", path=str(path)))
+    with open_cluster(local.scheduler_address, tmp_path, print) as pool:
+        assert pool.count_places() == 2
+        assert run_comparison(relative, tmp_path, pool, lambda _: None) == {}
+        keys = list(pool._keys.values())
+    assert [key.rpartition("-")[0] for key in keys] == ["1x24-seed-1", "2x15-seed-1"]
+    for name in ("1x24-seed-1", "2x15-seed-1"):
+        assert load_config(tmp_path / name / "config.yaml").data.path == planned.config.data.path
+        assert (tmp_path / name / "outcome.json").exists()
+
+
+def test_a_worker_of_another_version(
+    local: LocalCluster, planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that has another charlm is refused, with its address, before it trains anything."""
+    monkeypatch.setattr("charlm.comparison.cluster.__version__", "9.9")
+    [address] = local.workers.values()
+    expected = f"the worker {address.address} cannot train: it has charlm {__version__} instead of 9.9"
+    with open_cluster(local.scheduler_address, tmp_path, print) as pool, pytest.raises(InputError, match=expected):
+        run_comparison(planned, tmp_path, pool, lambda _: None)
+
+
+def test_a_cluster_without_workers(planned: Plan, tmp_path: Path) -> None:
+    """Where there is no worker, one warning says so, and the runs wait for one."""
+    said: list[str] = []
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local,
+        open_cluster(local.scheduler_address, tmp_path, said.append) as pool,
+    ):
+        assert [pool.count_places(), pool.count_places()] == [1, 1]
+        assert said == ["the cluster has no worker; waiting for one."]
+        local.scale(1)
+        assert run_comparison(planned, tmp_path, pool, lambda _: None) == {}
+
+
+def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong address is refused after a bounded time."""
+    monkeypatch.setattr("charlm.comparison.cluster.CONNECT_S", 0.2)
+    for address in ("tcp://127.0.0.1:1", "nonsense", "gopher://127.0.0.1:1"):
+        with (
+            pytest.raises(ArgumentError, match=f"cluster: no scheduler of Dask answers at '{address}'"),
+            open_cluster(address, tmp_path, print),
+        ):
+            pass
+
+
+def test_without_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra, the message has the command that installs it."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(InputError, match=r"pip install 'charlm\[cluster\]'"),
+        open_cluster("tcp://127.0.0.1:1", tmp_path, print),
+    ):
+        pass
