@@ -17,7 +17,7 @@ import pytest
 import torch
 from command_line import CharlmCommand, assert_mistake, in_subprocess
 
-from charlm.cli.sample import MAX_PROMPT_BYTES
+from charlm.cli.prompt import MAX_PROMPT_BYTES
 from charlm.config import Config, SampleConfig, load_config
 from charlm.inference.trained import load
 from charlm.runs.checkpoint import load_checkpoint, save_checkpoint
