@@ -11,6 +11,7 @@ import click
 from charlm.cli.evaluate import NOTABLE_UNKNOWN_FRAC
 from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples
 from charlm.cli.output import show, warn
+from charlm.cli.prompt import read_prompt
 from charlm.cli.surprise import print_surprise
 from charlm.errors import CharlmError, InputError
 from charlm.system.files import open_for_writing
@@ -33,7 +34,7 @@ OUT = Path("inspect.html")
 )
 @RUN
 @click.option("--text", metavar="FILE", help="Read this text: a file, a directory, a glob, or builtin:NAME.")
-@click.option("--prompt", metavar="TEXT", help="Read these characters.")
+@click.option("--prompt", metavar="TEXT", help="Read these characters; - reads standard input.")
 @click.option(
     "--length", metavar="N", default=5000, show_default=True, help=f"Characters to read, 2 to {MAX_LENGTH:,}."
 )
@@ -119,8 +120,9 @@ def _choose_text(
 ) -> "tuple[Tensor, str]":
     """Return the ids that are read, and the name of their text; say what is left out."""
     if prompt is not None:
-        source, whole = "the prompt", trained.vocabulary.encode(prompt, on_unknown, where="the prompt")
-        ids, num_chars = whole[:length], len(whole)
+        source, whole = "the prompt", read_prompt(prompt)
+        ids = trained.vocabulary.encode(whole[:length], on_unknown, where="the prompt")[:length]
+        num_chars = len(whole)
     elif text is not None:
         known = trained.load_text(text)
         source, ids, num_chars = text, known[:length], len(known)

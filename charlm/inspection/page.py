@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from charlm.inference.copying import MATCH_LENGTHS, SAMPLE_LENGTH, SEED, ComparedText
-from charlm.inspection.encoding import ALPHABET, encode_cells
+from charlm.inspection.encoding import NUM_LEVELS, choose_limit, list_cells, pack_activations
 from charlm.inspection.inspection import Inspection
 from charlm.inspection.passages import RUNNING_LENGTH, Passage, find_passages, running_loss
 from charlm.inspection.plots import count_half_lives, draw_curve, draw_dots, place_resets
@@ -80,9 +80,10 @@ def _digest(content: str) -> str:
 def _collect(inspection: Inspection, shown: list[str]) -> dict[str, Any]:
     """Return what the script reads: the text, its predictions, and the cells."""
     reading, vocabulary = inspection.reading, inspection.vocabulary
+    cells = list_cells(reading, inspection.tracking)
+    packed = pack_activations(reading, cells, choose_limit(len(shown)))
     used = sorted({*reading.ids.tolist(), *reading.likeliest_ids[1:].ravel().tolist()})
     return {
-        "alphabet": ALPHABET,
         "fullSurprise": FULL_SURPRISE_BITS,
         "shown": shown,
         "lineEnds": [place for place, symbol in enumerate(reading.symbols) if symbol == "\n"],
@@ -102,11 +103,19 @@ def _collect(inspection: Inspection, shown: list[str]) -> dict[str, Any]:
                 "r": round(entry.correlation, 3),
                 "chance": round(entry.chance, 3),
                 "scale": _shorten(entry.scale),
-                "values": entry.values,
             }
-            for entry in encode_cells(reading, inspection.tracking)
+            for entry in cells
         ],
+        "numLevels": NUM_LEVELS,
+        "numChars": packed.num_chars,
+        "numWhole": packed.num_whole,
+        "whole": {name: _write_base64(array) for name, array in packed.whole.items()},
+        "layers": {name: list(map(_write_base64, arrays)) for name, arrays in packed.layers.items()},
     }
+
+
+def _write_base64(packed: bytes) -> str:
+    return base64.b64encode(packed).decode()
 
 
 def _shorten(value: float) -> float:

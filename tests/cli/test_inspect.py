@@ -1,6 +1,7 @@
 """charlm inspect as a user types it."""
 
 import errno
+import io
 import json
 import sys
 from pathlib import Path
@@ -128,3 +129,12 @@ def test_a_missing_corpus_is_no_obstacle_for_another_text(charlm: CharlmCommand,
     assert done.status == 0
     assert "copied or new: not measured" in done.out
     assert_mistake(charlm("inspect", run), "bottles.txt")
+
+
+def test_a_prompt_from_standard_input(charlm: CharlmCommand, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``-`` reads the prompt from standard input; of a long one the first characters are read."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"green bottles hanging" * 1000)))
+    done = charlm("inspect", run, "--prompt", "-", "--length", 9, "--json", "numbers.json", "--out", "page.html")
+    assert done.status == 0
+    assert "the prompt has 21,000 characters, of which the first 9 are read" in done.err
+    assert "".join(json.loads(Path("numbers.json").read_text())["symbols"]) == "green bot"

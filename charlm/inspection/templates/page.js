@@ -42,6 +42,7 @@
   // A text whose characters are coloured. One of them is in the order of Tab; the arrow keys move to the others.
   class TextView {
     constructor(target, prefix, describe, show) {
+      this.target = target;
       this.describe = describe;
       this.show = show;
       this.current = 0;
@@ -85,8 +86,9 @@
     press(event) {
       if (event.altKey || event.ctrlKey || event.metaKey) return;
       const place = this.current;
+      const right = getComputedStyle(this.target).direction === "rtl" ? -1 : 1;
       const target = {
-        ArrowRight: () => place + 1, ArrowLeft: () => place - 1, ArrowDown: () => this.findLine(place, 1), ArrowUp: () => this.findLine(place, -1),
+        ArrowRight: () => place + right, ArrowLeft: () => place - right, ArrowDown: () => this.findLine(place, 1), ArrowUp: () => this.findLine(place, -1),
         PageDown: () => place + 100, PageUp: () => place - 100, Home: () => 0, End: () => number - 1,
       }[event.key];
       if (!target) return;
@@ -157,9 +159,29 @@
   }
 
   // 2. Cells
-  const levels = new Map([...data.alphabet].map((letter, n) => [letter, n]));
   const chosen = { cell: null, low: -1, high: 1, values: [] };
-  const cells = new Map(data.cells.map((cell) => [`${cell.layer}/${cell.cell}`, cell]));
+  const cells = new Map(data.cells.map((cell, rank) => [`${cell.layer}/${cell.cell}`, { ...cell, rank }]));
+  const layers = {}, whole = {};
+
+  async function unpack(text) {
+    const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  }
+
+  async function unpackAll() {
+    for (const [name, texts] of Object.entries(data.layers)) layers[name] = await Promise.all(texts.map(unpack));
+    for (const [name, text] of Object.entries(data.whole)) whole[name] = await unpack(text);
+  }
+
+  // The levels of one activation of a cell: of the whole text, or of its beginning.
+  function findLevels(cell, name) {
+    const isWhole = name in whole && cell.rank < data.numWhole;
+    const length = isWhole ? number : data.numChars[name];
+    const start = (isWhole ? cell.rank : cell.cell) * length;
+    return (isWhole ? whole[name] : layers[name][cell.layer]).subarray(start, start + length);
+  }
+
   const nothing = "nothing beyond chance";
 
   function listCells() {
@@ -170,7 +192,6 @@
       const option = document.createElement("option");
       option.value = key;
       option.textContent = cell.tracks ? `${cell.cell}: ${cell.tracks}, r ${cell.r.toFixed(2)} (chance ${cell.chance.toFixed(2)})` : `${cell.cell}`;
-      option.disabled = !(element("activation").value in cell.values);
       const name = cell.tracks || nothing;
       if (!groups.has(name)) groups.set(name, []);
       groups.get(name).push(option);
@@ -181,31 +202,27 @@
       group.append(...options);
       return group;
     }));
-    const usable = available();
-    const same = usable.find((option) => option.value === before);
-    element("cell").value = (same ?? usable[0])?.value ?? "";
-    const total = element("cell").options.length;
-    element("cell-note").textContent = usable.length < total ? `The page holds this activation of ${usable.length} of the ${total} cells of the layer.` : "";
+    const options = [...element("cell").options];
+    element("cell").value = (options.find((option) => option.value === before) ?? options[0]).value;
     showCell();
   }
-
-  const available = () => [...element("cell").options].filter((option) => !option.disabled);
 
   function showCell() {
     const name = element("activation").value;
     const cell = cells.get(element("cell").value);
     chosen.cell = cell;
-    chosen.high = name === "c" && cell ? cell.scale : 1;
+    chosen.high = name === "c" ? cell.scale : 1;
     chosen.low = "ifo".includes(name) ? 0 : -chosen.high;
-    const step = (chosen.high - chosen.low) / (data.alphabet.length - 1);
-    chosen.values = cell ? [...cell.values[name]].map((letter) => chosen.low + step * levels.get(letter)) : [];
+    const step = (chosen.high - chosen.low) / (data.numLevels - 1);
+    chosen.values = Array.from(findLevels(cell, name), (level) => chosen.low + step * level);
+    element("cell-note").textContent = chosen.values.length < number ? `The page holds this activation of this cell for the first ${chosen.values.length} of ${number} characters.` : "";
     element("cell-low").textContent = chosen.low.toPrecision(3);
     element("cell-high").textContent = chosen.high.toPrecision(3);
-    element("cell-tracks").textContent = cell?.tracks || nothing;
-    element("cell-r").textContent = cell?.tracks ? cell.r.toFixed(2) : "–";
-    element("cell-chance").textContent = cell?.tracks ? cell.chance.toFixed(2) : "–";
+    element("cell-tracks").textContent = cell.tracks || nothing;
+    element("cell-r").textContent = cell.tracks ? cell.r.toFixed(2) : "–";
+    element("cell-chance").textContent = cell.tracks ? cell.chance.toFixed(2) : "–";
     const height = (value) => (100 - 100 * share(value)).toFixed(1);
-    element("cell-curve").setAttribute("d", chosen.values.length ? `M${chosen.values.map((value, n) => `${n} ${height(value)}`).join("L")}` : "");
+    element("cell-curve").setAttribute("d", `M${chosen.values.map((value, n) => `${n} ${height(value)}`).join("L")}`);
     element("cell-zero").setAttribute("d", `M0 ${height(0)}H${number}`);
     paintCell();
     showValue(cellView.current);
@@ -215,12 +232,12 @@
 
   const cellView = new TextView(element("cell-text"), "u", describeValue, showValue);
   function describeValue(n) {
-    return chosen.cell ? `${nameOf(n)}, ${element("activation").value} of cell ${chosen.cell.cell} is ${chosen.values[n].toFixed(2)}` : nameOf(n);
+    return n < chosen.values.length ? `${nameOf(n)}, ${element("activation").value} of cell ${chosen.cell.cell} is ${chosen.values[n].toFixed(2)}` : nameOf(n);
   }
 
   function showValue(n) {
     element("cell-symbol").textContent = nameOf(n);
-    element("cell-value").textContent = chosen.cell ? chosen.values[n].toFixed(2) : "–";
+    element("cell-value").textContent = n < chosen.values.length ? chosen.values[n].toFixed(2) : "–";
     element("cell-place").setAttribute("d", `M${n} 0V100`);
   }
 
@@ -228,23 +245,25 @@
     const name = "ifo".includes(element("activation").value) ? "gate" : "signed";
     const stops = ramp(name);
     drawScale(element("cell-scale"), name);
-    cellView.paint((n) => (chosen.cell ? mix(stops, share(chosen.values[n])) : mix(stops, 0.5)));
+    const paper = ramp("surprise")[0];
+    cellView.paint((n) => (n < chosen.values.length ? mix(stops, share(chosen.values[n])) : paper));
   }
 
   function stepCell(direction) {
-    const usable = available();
-    const place = usable.findIndex((option) => option.value === element("cell").value) + direction;
-    if (!usable.length) return;
-    element("cell").value = usable[(place + usable.length) % usable.length].value;
+    const count = element("cell").options.length;
+    element("cell").selectedIndex = (element("cell").selectedIndex + direction + count) % count;
     showCell();
   }
 
-  element("layer").addEventListener("change", listCells);
-  element("activation").addEventListener("change", listCells);
-  element("cell").addEventListener("change", showCell);
-  element("previous-cell").addEventListener("click", () => stepCell(-1));
-  element("next-cell").addEventListener("click", () => stepCell(1));
-  dark.addEventListener("change", () => { paintSurprise(); paintCell(); });
   paintSurprise();
-  listCells();
+  paintCell();
+  dark.addEventListener("change", () => { paintSurprise(); paintCell(); });
+  unpackAll().then(() => {
+    element("layer").addEventListener("change", listCells);
+    element("activation").addEventListener("change", showCell);
+    element("cell").addEventListener("change", showCell);
+    element("previous-cell").addEventListener("click", () => stepCell(-1));
+    element("next-cell").addEventListener("click", () => stepCell(1));
+    listCells();
+  }, () => { element("cell-note").textContent = "This browser cannot unpack the activations; one of 2023 or later can."; });
 })();
