@@ -111,7 +111,7 @@ def test_a_byte_model(trained: TrainedModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "steps"), [(0, []), (1, [10]), (12, [*range(10, 130, 10)]), (25, [*range(10, 260, 30)])]
+    ("count", "steps"), [(0, []), (1, [10]), (12, [*range(10, 130, 10)]), (26, [*range(20, 270, 30)])]
 )
 def test_a_long_curve_is_thinned(count: int, steps: list[int]) -> None:
     """At most MAX_POINTS validations are kept; the last one always is."""
