@@ -82,9 +82,8 @@ def native_parts(cell: Cell, name: str) -> Iterator[Part]:
     yield Part("forward, keeping, lookup", 1, flops, lambda: keeping(table, ids), name)
     yield Part("backward", L, flops, lambda: cpu.run_backward(gates, cells, weight, grads, name), name)
     yield Part("sums of the lookup", 1, rows.numel(), lambda: lookup.sum_rows(rows, ids, V, name), name)
-    if cell.precision == "fp32":
-        flat = rows.flatten(0, 1), hidden[1:].flatten(0, 1)
-        yield Part("dU and dW", 2 * L - 1, flops, lambda: projection.multiply_transposed(*flat, name), name)
+    flat = rows.flatten(0, 1), hidden[1:].flatten(0, 1)
+    yield Part("dU, dW and db", 2 * L - 1, flops, lambda: projection.multiply_transposed(*flat, name), name)
 
 
 def library_parts(cell: Cell) -> Iterator[Part]:
@@ -92,12 +91,8 @@ def library_parts(cell: Cell) -> Iterator[Part]:
     N, H, calls = cell.T * cell.B, cell.H, cell.L - 1
     x, grad = torch.randn(N, H).to(cell.dtype), torch.randn(N, 4 * H).to(cell.dtype)
     weight, bias = torch.randn(4 * H, H).to(cell.dtype), torch.randn(4 * H).to(cell.dtype)
-    if cell.precision == "bf16":
-        run = functools.partial(projection.multiply_transposed, grad, x)
-        yield Part("dU and dW", 2 * cell.L - 1, cell.product_flops, run)
     yield Part("W x + b", calls, cell.product_flops, lambda: projection.multiply(x, weight, bias))
     yield Part("dx", calls, cell.product_flops, lambda: projection.multiply(grad, weight.T))
-    yield Part("db", calls, grad.numel(), lambda: grad.sum(0))
 
 
 def output_part(cell: Cell) -> Part:

@@ -88,15 +88,17 @@ static void run_lookup(int64_t num_rows, int64_t width, int64_t num_threads, int
     free(sums);
 }
 
-static void run_gradient(int64_t N, int64_t M, int64_t C, int64_t num_threads)
+static void run_gradient(int64_t N, int64_t M, int64_t C, int64_t num_threads, int64_t is_bf16)
 {
-    float *left = draw(N * M, 4), *right = draw(N * C, 4), *result = draw(M * C, 4);
-    if (NAMED(gradient_add_product_, LSTM_PATH)(left, right, result, N, M, C, num_threads))
+    void *left = draw(N * M, is_bf16 ? 2 : 4), *right = draw(N * C, is_bf16 ? 2 : 4);
+    float *result = draw(M * C, 4), *column_sums = draw(M, 4);
+    if (NAMED(gradient_add_product_, LSTM_PATH)(left, right, result, column_sums, N, M, C, num_threads, is_bf16))
         abort();
-    record(result, M * C, 0, 0);
+    record(result, M * C, 0, 0), record(column_sums, M, 0, 0);
     free(left);
     free(right);
     free(result);
+    free(column_sums);
 }
 
 static void run_sampler(int64_t V, int64_t E, int64_t H, int64_t L, int64_t B, int64_t num_threads)
@@ -146,7 +148,7 @@ int main(int argc, char **argv)
         for (int n = 0; n < 6; n++)
             for (int64_t B = 1; B < 16; B += 4) {
                 run(3, B, sizes[n], 1 + B % 3, is_bf16, B > 1);
-                run_gradient(B * 30, sizes[n], sizes[5 - n], 1 + B % 3);
+                run_gradient(B * 45, sizes[n], sizes[5 - n], 1 + B % 3, is_bf16);
                 run_lookup(B, sizes[n], 1 + B % 3, is_bf16);
             }
     }

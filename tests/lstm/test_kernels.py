@@ -165,9 +165,10 @@ def test_threads_give_the_same_bits(
     for num_threads in (1, 2, 3):
         torch.set_num_threads(num_threads)
         results.append(run(on(instruction_set), draw(5, batch_size, hidden_size, dtype)))
-        del results[-1]["grad_weight_hh"]  # a product by torch in bfloat16
+        if instruction_set == "amx" and dtype == torch.bfloat16:
+            del results[-1]["grad_weight_hh"]  # a product by torch
     expected = results.pop(0)
-    assert [[torch.equal(actual[name], x) for name, x in expected.items()] for actual in results] == [[True] * 6] * 2
+    assert [name for actual in results for name, x in expected.items() if not torch.equal(actual[name], x)] == []
 
 
 @needs_compiler
@@ -329,14 +330,18 @@ def test_invalid_ids_are_refused(ids: Tensor, message: str) -> None:
 
 @needs_compiler
 @on_every_instruction_set
-@pytest.mark.parametrize("shape", [(1, 4, 1), (300, 132, 33), (256, 20, 64), (1000, 37, 200)], ids=str)
-def test_products_over_all_positions(shape: tuple[int, int, int], instruction_set: str) -> None:
-    """The product for a weight gradient is correct at odd sizes, also for transposed views."""
+@in_both_dtypes
+@pytest.mark.parametrize("shape", [(1, 4, 1), (301, 132, 33), (512, 20, 64), (1000, 37, 200)], ids=str)
+def test_products_over_all_positions(shape: tuple[int, int, int], dtype: torch.dtype, instruction_set: str) -> None:
+    """The product for a weight gradient and the sums for its bias are correct at odd sizes, also for views."""
     torch.manual_seed(0)
     N, G, E = shape
-    left, right = torch.randn(G, N).T, torch.randn(N, E)
-    expected = left.double().T @ right.double()
-    assert_near(projection.multiply_transposed(left, right, instruction_set).double(), expected, PARITY[torch.float32])
+    left, right = torch.randn(G, N).to(dtype).T, torch.randn(N, E).to(dtype)
+    product, column_sums = projection.multiply_transposed(left, right, instruction_set)
+    is_rounded = instruction_set == "amx" and dtype == torch.bfloat16  # torch's product
+    tolerance = PARITY[dtype if is_rounded else torch.float32]
+    assert_near(product.double(), left.double().T @ right.double(), tolerance)
+    assert_near(column_sums.double(), left.double().sum(0), PARITY[torch.float32])
 
 
 @needs_compiler

@@ -175,8 +175,8 @@ class SequenceFunction(torch.autograd.Function):
         ids, weight_hh, hidden, gates, cells = ctx.saved_tensors
         grads = (grad_hidden, grad_h, grad_c)
         grad_gates, grad_h_first, grad_c_first = run_backward(gates, cells, weight_hh, grads, ctx.instruction_set)
-        grad_weight = multiply_transposed(  # (4H, T B) (T B, H)
+        grad_weight, _ = multiply_transposed(  # (4H, T B) (T B, H)
             grad_gates.flatten(0, 1), hidden[:-1].flatten(0, 1), ctx.instruction_set
         )
         grad_rows = grad_gates if ids is None else sum_rows(grad_gates, ids, ctx.num_rows, ctx.instruction_set)
-        return grad_rows, None, grad_weight.to(weight_hh.dtype), grad_h_first, grad_c_first, None
+        return grad_rows, None, grad_weight, grad_h_first, grad_c_first, None

@@ -29,23 +29,25 @@ def multiply(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(left, right, bias)
 
 
-def multiply_transposed(left: Tensor, right: Tensor, instruction_set: str | None = None) -> Tensor:
-    """Return the transpose of left (N, G) times right (N, E): (G, E).
+def multiply_transposed(left: Tensor, right: Tensor, instruction_set: str | None = None) -> tuple[Tensor, Tensor]:
+    """Return the transpose of left (N, G) times right (N, E), (G, E), and the sums of the columns of left, (G,).
 
-    bfloat16 uses torch's product; float32 uses the C library, which is faster than torch's.
+    The C library computes both in float32, in the same order for any number of threads. On AMX torch's bfloat16 product
+    is faster, because that of the C library does not use tiles.
     """
-    if left.dtype == torch.bfloat16:
-        return left.T @ right
-    left, right = left.contiguous(), right.contiguous()
-    result = torch.zeros(left.shape[1], right.shape[1])
     chosen = instruction_set or native.fastest_instruction_set()
+    if left.dtype == torch.bfloat16 and chosen == "amx":
+        return (left.T @ right).float(), left.sum(0, dtype=torch.float32)
+    left, right = left.contiguous(), right.contiguous()
+    result, column_sums = torch.zeros(left.shape[1], right.shape[1]), torch.zeros(left.shape[1])
     add_product = getattr(native.load_library(), f"gradient_add_product_{chosen}")
-    numbers = (left.shape[0], *result.shape, torch.get_num_threads())
+    numbers = (left.shape[0], *result.shape, torch.get_num_threads(), left.dtype == torch.bfloat16)
     if add_product(
-        *(ctypes.c_void_p(x.data_ptr()) for x in (left, right, result)), *(ctypes.c_int64(n) for n in numbers)
+        *(ctypes.c_void_p(x.data_ptr()) for x in (left, right, result, column_sums)),
+        *(ctypes.c_int64(int(n)) for n in numbers),
     ):
         raise CharlmError("out of memory in the product for a weight gradient")
-    return result
+    return result, column_sums
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -54,22 +56,23 @@ def project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     The dtype is that of x, or autocast's if autocast is enabled.
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    rows = ProjectionFunction.apply(x.to(dtype).flatten(0, -2), weight.to(dtype), bias.to(dtype))  # type: ignore[no-untyped-call]
+    rows = ProjectionFunction.apply(x.to(dtype).flatten(0, -2), weight, bias)  # type: ignore[no-untyped-call]
     return rows.unflatten(0, x.shape[:-1])  # type: ignore[no-any-return]
 
 
 class ProjectionFunction(torch.autograd.Function):
-    """``torch.nn.functional.linear`` on top of ``multiply``, forward and backward."""
+    """``torch.nn.functional.linear`` on top of ``multiply``, forward and backward, in the dtype of x."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the projection, (N, G)."""
+        weight = weight.to(x.dtype)
         ctx.save_for_backward(x, weight)
-        return multiply(x, weight, bias)
+        return multiply(x, weight, bias.to(x.dtype))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of x, weight and bias."""
+        """Return the gradients of x, weight and bias, the latter two in float32."""
         x, weight = ctx.saved_tensors
-        return multiply(grad, weight.T), multiply_transposed(grad, x), grad.sum(0)
+        return multiply(grad, weight.T), *multiply_transposed(grad, x)

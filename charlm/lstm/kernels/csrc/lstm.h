@@ -41,8 +41,8 @@ typedef struct {
     int lstm_backward_##path(const Sequence *sequence);                                                                \
     void lookup_sum_rows_##path(const int64_t *ids, const void *rows, float *sums, int64_t num_rows, int64_t width,    \
                                 int64_t num_threads, int64_t is_bf16);                                                 \
-    int gradient_add_product_##path(const float *left, const float *right, float *result, int64_t N, int64_t M,        \
-                                    int64_t C, int64_t num_threads);
+    int gradient_add_product_##path(const void *left, const void *right, float *result, float *column_sums, int64_t N, \
+                                    int64_t M, int64_t C, int64_t num_threads, int64_t is_bf16);
 
 DECLARE_KERNELS(portable)
 DECLARE_KERNELS(avx2)

@@ -100,7 +100,7 @@ INLINE void multiply(const Plan *plan, const Scratch *scratch, int64_t buffer, i
     if (is_bf16 && HAS_AMX)
         amx_multiply(group, scratch->height, operand, scratch->stride, packed, plan->steps, sums);
     else
-        multiply_tile((int)group, operand, scratch->stride, packed, plan->steps, is_bf16 && HAS_PAIRS, sums);
+        multiply_tile((int)group, operand, scratch->stride, 4, packed, plan->steps, is_bf16 && HAS_PAIRS, sums);
 }
 
 /* Prefetch the gates that the elementwise operations will read; the product runs while they are loaded. */

@@ -42,13 +42,19 @@ INLINE void pack_column(void *packed, int64_t block, int64_t steps, int64_t k, i
         ((int32_t *)packed)[((block * steps + k / step + i) * VECTORS + vector) * LANES + lane] = values[i];
 }
 
+/* Return pairs of two depths, given as floats with the values of bfloat16. */
+INLINE Floats join_pairs(Floats x, Floats next)
+{
+    return (Floats)((Words)x >> 16 | (Words)next);
+}
+
 /* Return the weights of LANES columns for one step of the product: those of one depth, or pairs of two depths. */
 INLINE Floats pair_up(Floats x, Floats next, bool is_bf16)
 {
     if (is_bf16)
         x = from_bf16(to_bf16(x));
     if (is_bf16 && HAS_PAIRS)
-        x = (Floats)((Words)x >> 16 | (Words)from_bf16(to_bf16(next)));
+        x = join_pairs(x, from_bf16(to_bf16(next)));
     return x;
 }
 
@@ -63,12 +69,12 @@ INLINE Floats multiply_add(Floats sum, Floats weights, Floats x, bool is_paired)
     return sum + weights * x;
 }
 
-/* sums[row][vector] = Σ_k operand[row][k] * packed[k][vector], rows `stride` bytes apart.
+/* sums[row][vector] = Σ_k operand[row][k] * packed[k][vector]; rows are `stride` bytes apart, depths `pitch` bytes.
  *
  * The order of summation does not depend on the number of rows. So the result has the same bits for every grouping of
  * rows and every number of threads. A step reads 4 bytes of each row: one float, or a pair of bfloat16. */
-INLINE void multiply_rows(const int rows, const char *operand, int64_t stride, const char *packed, int64_t steps,
-                          bool is_paired, Floats sums[TILE_ROWS][VECTORS])
+INLINE void multiply_rows(const int rows, const char *operand, int64_t stride, const int64_t pitch, const char *packed,
+                          int64_t steps, bool is_paired, Floats sums[TILE_ROWS][VECTORS])
 {
     Floats acc[TILE_ROWS][VECTORS] = {0};
     for (int64_t k = 0; k < steps; k++) {
@@ -76,7 +82,7 @@ INLINE void multiply_rows(const int rows, const char *operand, int64_t stride, c
 #pragma GCC unroll 8
         for (int row = 0; row < rows; row++) {
             int32_t bits;
-            memcpy(&bits, operand + row * stride + k * 4, 4);
+            memcpy(&bits, operand + row * stride + k * pitch, 4);
             x[row] = (Floats)((Ints){0} | bits); /* broadcast as integer: float arithmetic could change a pair's bits */
         }
 #pragma GCC unroll 4
@@ -94,18 +100,18 @@ INLINE void multiply_rows(const int rows, const char *operand, int64_t stride, c
 }
 
 /* multiply_rows with the number of rows, 1..TILE_ROWS, as a compile-time constant: accumulators stay in registers. */
-INLINE void multiply_tile(int rows, const char *operand, int64_t stride, const char *packed, int64_t steps,
-                          bool is_paired, Floats sums[TILE_ROWS][VECTORS])
+INLINE void multiply_tile(int rows, const char *operand, int64_t stride, const int64_t pitch, const char *packed,
+                          int64_t steps, bool is_paired, Floats sums[TILE_ROWS][VECTORS])
 {
     switch (rows) {
 #if TILE_ROWS == 6
-    case 6: multiply_rows(6, operand, stride, packed, steps, is_paired, sums); break;
-    case 5: multiply_rows(5, operand, stride, packed, steps, is_paired, sums); break;
-    case 4: multiply_rows(4, operand, stride, packed, steps, is_paired, sums); break;
+    case 6: multiply_rows(6, operand, stride, pitch, packed, steps, is_paired, sums); break;
+    case 5: multiply_rows(5, operand, stride, pitch, packed, steps, is_paired, sums); break;
+    case 4: multiply_rows(4, operand, stride, pitch, packed, steps, is_paired, sums); break;
 #endif
-    case 3: multiply_rows(3, operand, stride, packed, steps, is_paired, sums); break;
-    case 2: multiply_rows(2, operand, stride, packed, steps, is_paired, sums); break;
-    default: multiply_rows(1, operand, stride, packed, steps, is_paired, sums);
+    case 3: multiply_rows(3, operand, stride, pitch, packed, steps, is_paired, sums); break;
+    case 2: multiply_rows(2, operand, stride, pitch, packed, steps, is_paired, sums); break;
+    default: multiply_rows(1, operand, stride, pitch, packed, steps, is_paired, sums);
     }
 }
 

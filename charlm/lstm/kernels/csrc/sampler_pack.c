@@ -53,7 +53,7 @@ static bool fill_table(const Sampler *s, float *table, const float *weight, cons
             pack_bias(s, table + row * row_size, bias, num_blocks, false);
         for (int64_t block = 0; block < num_blocks; block++) {
             Floats sums[TILE_ROWS][VECTORS];
-            multiply_tile((int)rows, (const char *)(s->embedding + first * s->E), s->E * 4,
+            multiply_tile((int)rows, (const char *)(s->embedding + first * s->E), s->E * 4, 4,
                           (const char *)(packed + block * width * BLOCK), s->E, false, sums);
             for (int64_t row = 0; row < rows; row++)
                 for (int64_t vector = 0; vector < VECTORS; vector++) {

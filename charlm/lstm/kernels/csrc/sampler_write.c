@@ -96,7 +96,7 @@ INLINE void step_layer(const Worker *w, int64_t l, int64_t t, const bool is_outp
         for (int64_t first = 0, rows; first < w->rows; first += rows) {
             Floats sums[TILE_ROWS][VECTORS];
             rows = tile_rows(first, w->rows);
-            multiply_tile((int)rows, (const char *)operand(w, l, t, first), layer->stride * 4,
+            multiply_tile((int)rows, (const char *)operand(w, l, t, first), layer->stride * 4, 4,
                           (const char *)(packed + block * layer->steps * BLOCK), layer->steps, false, sums);
             for (int64_t row = 0; row < rows; row++)
                 if (is_output)
