@@ -5,7 +5,6 @@ Dimensions: B batch, T time, E embedding, H hidden width, V vocabulary, L layers
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from charlm.lstm import LSTM
 from charlm.lstm.dropout import apply_locked_dropout, drop_symbols
@@ -101,12 +100,12 @@ class CharLM(nn.Module):
         logits: Tensor = self.lstm.kernel.project(hidden, self.output.weight, self.output.bias)  # (T, B, V)
         return logits.transpose(0, 1)
 
+    def mean_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean negative log-likelihood of targets (B, T) under logits (B, T, V), in nats, float32."""
+        rows = logits.transpose(0, 1).flatten(0, 1)  # (T B, V), in the order in memory
+        return self.lstm.kernel.mean_loss(rows, targets.T.flatten())
+
     def step(self, ids: Tensor, states: States) -> tuple[Tensor, States]:
         """Score the next character after one more: ids (B,) to logits (B, V), stepping the cells themselves."""
         hidden, states = self.lstm.step(self.embedding(ids), states)
         return self.output(hidden), states
-
-
-def mean_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean negative log-likelihood of targets (B, T) under logits (B, T, V), in nats, float32."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())

@@ -14,7 +14,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from charlm.config import TrainConfig
 from charlm.lstm import LSTMState
 from charlm.lstm.kernels import cpu, lookup, native, projection
-from charlm.model import CharLM, mean_loss
+from charlm.model import CharLM
 from charlm.text.streams import Batch
 from charlm.training.optimization import Precision, build_optimizer, train_step
 
@@ -103,7 +103,7 @@ def output_part(cell: Cell) -> Part:
 
     def run() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=cell.precision == "bf16"):
-            loss = mean_loss(model.project(hidden), targets)
+            loss = model.mean_loss(model.project(hidden), targets)
         torch.autograd.grad(loss, [hidden, *model.output.parameters()])
 
     return Part("output layer with loss", 1, 6 * hidden.numel() * V, run)

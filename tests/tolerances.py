@@ -20,6 +20,12 @@ LOOKUP = {
 }
 """The gradient of a table row against its sum in float64."""
 
+LOSS_GRADIENT = {
+    torch.float32: 5e-6,  # as PARITY
+    torch.bfloat16: 2**-7,  # rounded once, and once more if the loss has a factor
+}
+"""The gradient of the loss by logit against its value in float64."""
+
 GOLDEN = {
     "fp32": 2e-6,  # instruction sets were seen to differ by 1.5e-7
     "bf16": 5e-4,  # instruction sets were seen to differ by 5e-5, and the two kernels, which round elsewhere, by 1.3e-4

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from charlm.errors import CharlmError, InputError
 from charlm.inference.evaluation import Evaluation, Text
-from charlm.model import CharLM, mean_loss
+from charlm.model import CharLM
 
 STRETCH_LENGTH = 32
 """T: characters that are scored before the weights learn from them."""
@@ -132,7 +132,7 @@ def _gradients(model: CharLM, ids: Text) -> Iterator[tuple[float, list[Tensor], 
     for start in range(0, len(ids) - 1, STRETCH_LENGTH):
         row = ids[start : start + STRETCH_LENGTH + 1].to(weights[0].device, torch.int64)[None]  # (1, T + 1)
         logits, states = model(row[:, :-1], states)
-        loss = mean_loss(logits, row[:, 1:])
+        loss = model.mean_loss(logits, row[:, 1:])
         gradients = torch.autograd.grad(loss, weights)
         states = tuple(state.detach() for state in states)
         yield loss.item(), list(gradients), row.shape[1] - 1

@@ -12,7 +12,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from charlm.config import TrainConfig
 from charlm.lstm.layers import States
-from charlm.model import CharLM, mean_loss
+from charlm.model import CharLM
 from charlm.text.streams import Batch
 from charlm.training.distribution import ALONE, Group
 
@@ -114,4 +114,4 @@ def compute_loss(
     device = model.output.weight.device
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         logits, states = model(batch.inputs.to(device), states, generator)  # (B, T, V)
-        return mean_loss(logits, batch.targets.to(device)), states
+        return model.mean_loss(logits, batch.targets.to(device)), states

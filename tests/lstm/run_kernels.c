@@ -101,6 +101,24 @@ static void run_gradient(int64_t N, int64_t M, int64_t C, int64_t num_threads, i
     free(column_sums);
 }
 
+static void run_loss(int64_t N, int64_t V, int64_t num_threads, int64_t is_bf16)
+{
+    void *logits = draw(N * V, is_bf16 ? 2 : 4), *grad = draw(N * V, is_bf16 ? 2 : 4);
+    float *losses = draw(N, 4);
+    int64_t *targets = malloc((size_t)N * sizeof *targets);
+    for (int64_t n = 0; n < N; n++)
+        targets[n] = n % V;
+    int failed = NAMED(loss_, LSTM_PATH)(logits, targets, losses, NULL, N, V, num_threads, is_bf16);
+    failed |= NAMED(loss_, LSTM_PATH)(logits, targets, losses, grad, N, V, num_threads, is_bf16);
+    if (failed)
+        abort();
+    record(losses, N, 0, is_bf16), record(grad, N * V, is_bf16, is_bf16);
+    free(logits);
+    free(grad);
+    free(losses);
+    free(targets);
+}
+
 static void run_sampler(int64_t V, int64_t E, int64_t H, int64_t L, int64_t B, int64_t num_threads)
 {
     const int64_t T = 4;
@@ -150,6 +168,7 @@ int main(int argc, char **argv)
                 run(3, B, sizes[n], 1 + B % 3, is_bf16, B > 1);
                 run_gradient(B * 45, sizes[n], sizes[5 - n], 1 + B % 3, is_bf16);
                 run_lookup(B, sizes[n], 1 + B % 3, is_bf16);
+                run_loss(B, sizes[n], 1 + B % 3, is_bf16);
             }
     }
     for (int n = 0; n < 6; n++)

@@ -27,7 +27,7 @@ from charlm.training.loop import train
 from charlm.training.optimization import train_step
 from charlm.training.reporter import Reporter
 
-CROSS_ENTROPY = "charlm.model.F.cross_entropy"
+MEAN_LOSS = "charlm.model.CharLM.mean_loss"
 
 
 def test_memorises_one_line(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_loss_that_is_no_number_ends_the_run(config: Config, tmp_path: Path, mon
     """After several consecutive skipped steps the run fails with advice, and the last good checkpoint is kept."""
     train(config.replace("train", max_steps=30), tmp_path / "good")
     before = (tmp_path / "good" / "last.pt").read_bytes()
-    monkeypatch.setattr(CROSS_ENTROPY, lambda logits, targets: logits.sum() * math.nan)
+    monkeypatch.setattr(MEAN_LOSS, lambda model, logits, targets: logits.sum() * math.nan)
     recorder = Recorder()
     with pytest.raises(
         CharlmError, match=r"not finite in 5 steps in a row, up to step 5.*Lower train\.learning_rate"
@@ -331,7 +331,7 @@ def test_one_bad_step_is_skipped(config: Config, tmp_path: Path, monkeypatch: py
         seen.append(states)
         if len(seen) == 4:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(CROSS_ENTROPY, lambda logits, targets: logits.sum() * math.nan)
+                patch.setattr(MEAN_LOSS, lambda model, logits, targets: logits.sum() * math.nan)
                 return train_step(model, optimizer, batch, states, *settings)
         return train_step(model, optimizer, batch, states, *settings)
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from charlm.errors import CharlmError, InputError
 from charlm.lstm.cell import LSTMState
-from charlm.lstm.kernels import cpu, fused, native, projection, reference
+from charlm.lstm.kernels import cpu, fused, loss, native, projection, reference
 from charlm.lstm.kernels.lookup import Characters, Projection
 from charlm.lstm.kernels.sampler import Sampler
 
@@ -41,6 +41,7 @@ class Kernel(NamedTuple):
         is_bf16_fast: whether bfloat16 products are faster than float32 on this device.
         run_layer: a layer over a whole sequence.
         project: the product W x + b of all steps at once, as the output layer needs it.
+        mean_loss: the loss of a batch, given its logits and targets.
         sampler: writes text with a whole model; None if the cell is stepped instead.
     """
 
@@ -49,6 +50,7 @@ class Kernel(NamedTuple):
     is_bf16_fast: bool
     run_layer: LSTMKernel
     project: Projection
+    mean_loss: loss.MeanLoss
     sampler: type[Sampler] | None = None
 
 
@@ -74,7 +76,8 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
         raise InputError(f"kernel {name!r}: no kernel has this name; use one of auto, {', '.join(KERNEL_NAMES)}.")
     device = torch.device(device)
     if name == "reference":
-        return Kernel("reference", "as chosen", _is_bf16_fast(device), reference.run_layer, F.linear)
+        is_bf16_fast = _is_bf16_fast(device)
+        return Kernel("reference", "as chosen", is_bf16_fast, reference.run_layer, F.linear, loss.cross_entropy)
     if name == "torch":
         return _fused("as chosen", device)
     reason = None
@@ -84,7 +87,7 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
         try:
             chosen = native.fastest_instruction_set()
             is_bf16_fast = chosen in native.FAST_BF16
-            return Kernel("cpu", chosen, is_bf16_fast, cpu.run_layer, projection.project, Sampler)
+            return Kernel("cpu", chosen, is_bf16_fast, cpu.run_layer, projection.project, loss.mean_loss, Sampler)
         except CharlmError as error:
             reason = str(error)
     if name == "auto":
@@ -93,7 +96,7 @@ def choose_kernel(name: str, device: torch.device | str = "cpu", dtype: torch.dt
 
 
 def _fused(note: str, device: torch.device) -> Kernel:
-    return Kernel("torch", note, _is_bf16_fast(device), fused.run_layer, F.linear)
+    return Kernel("torch", note, _is_bf16_fast(device), fused.run_layer, F.linear, loss.cross_entropy)
 
 
 def _is_bf16_fast(device: torch.device) -> bool:

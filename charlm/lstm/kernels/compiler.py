@@ -23,7 +23,7 @@ from charlm.errors import CharlmError
 
 SOURCES = Path(__file__).parent / "csrc"
 
-KERNEL_SOURCES = ("forward.c", "backward.c", "lookup.c", "gradient.c", "sampler_pack.c", "sampler_write.c")
+KERNEL_SOURCES = ("forward.c", "backward.c", "lookup.c", "gradient.c", "loss.c", "sampler_pack.c", "sampler_write.c")
 """Compiled once for each instruction set. The headers are included by these; processor.c is compiled only once."""
 
 X86_AVX2 = ("-mavx2", "-mfma")
@@ -201,7 +201,7 @@ def compile_objects(command: Sequence[str], sources: Path, library: Path, ends_a
         except BaseException:  # the pool would wait for compilers that Ctrl-C does not reach
             stop.set()
             raise
-    run_in_time([*command, "-shared", *objects, "-o", str(library)])
+    run_in_time([*command, "-shared", *objects, "-o", str(library), "-lm"])
 
 
 def accepts(command: Sequence[str]) -> bool:

@@ -10,22 +10,6 @@
 
 #include <float.h>
 
-INLINE float largest_lane(Floats x)
-{
-    float largest = x[0];
-    for (int lane = 1; lane < LANES; lane++)
-        largest = x[lane] > largest ? x[lane] : largest;
-    return largest;
-}
-
-INLINE float sum_lanes(Floats x)
-{
-    float sum = x[0];
-    for (int lane = 1; lane < LANES; lane++)
-        sum += x[lane];
-    return sum;
-}
-
 /* Find the largest logit; return false if a logit is not finite. */
 INLINE bool find_largest(const float *logits, int64_t V, float *largest)
 {

@@ -35,14 +35,16 @@ typedef struct {
 } Sequence;
 
 /* The sources are compiled once for each instruction set, and each compilation defines these functions with its own
- * suffix. Those that return int return 0, or 1 if out of memory. */
+ * suffix. Those that return int return 0, or 1 if out of memory; loss.c has one more result. */
 #define DECLARE_KERNELS(path)                                                                                          \
     int lstm_forward_##path(const Sequence *sequence);                                                                 \
     int lstm_backward_##path(const Sequence *sequence);                                                                \
     void lookup_sum_rows_##path(const int64_t *ids, const void *rows, float *sums, int64_t num_rows, int64_t width,    \
                                 int64_t num_threads, int64_t is_bf16);                                                 \
     int gradient_add_product_##path(const void *left, const void *right, float *result, float *column_sums, int64_t N, \
-                                    int64_t M, int64_t C, int64_t num_threads, int64_t is_bf16);
+                                    int64_t M, int64_t C, int64_t num_threads, int64_t is_bf16);                       \
+    int loss_##path(const void *logits, const int64_t *targets, float *losses, void *grad, int64_t N, int64_t V,       \
+                    int64_t num_threads, int64_t is_bf16);
 
 DECLARE_KERNELS(portable)
 DECLARE_KERNELS(avx2)

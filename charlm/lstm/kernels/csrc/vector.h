@@ -155,3 +155,31 @@ INLINE Floats hyperbolic_tangent(Floats x)
 {
     return 2.0f / (1.0f + exp2_fast(x * -2.88539008f)) - 1.0f;
 }
+
+#if defined(__AVX512F__)
+INLINE float largest_lane(Floats x)
+{
+    return _mm512_reduce_max_ps((__m512)x);
+}
+
+INLINE float sum_lanes(Floats x)
+{
+    return _mm512_reduce_add_ps((__m512)x);
+}
+#else
+INLINE float largest_lane(Floats x)
+{
+    float largest = x[0];
+    for (int lane = 1; lane < LANES; lane++)
+        largest = x[lane] > largest ? x[lane] : largest;
+    return largest;
+}
+
+INLINE float sum_lanes(Floats x)
+{
+    float sum = x[0];
+    for (int lane = 1; lane < LANES; lane++)
+        sum += x[lane];
+    return sum;
+}
+#endif
