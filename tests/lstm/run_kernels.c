@@ -162,7 +162,7 @@ int main(int argc, char **argv)
     NAMED(lstm_runs_, LSTM_PATH)(); /* requests the permission to use AMX */
     for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) {
         run(2, 37, 33, 1, is_bf16, 1);  /* enough rows for several groups */
-        run(5, 1, 200, 2, is_bf16, 1);  /* enough units for a team of threads */
+        run(3, 1, 200, 2, is_bf16, 1);  /* enough units for a team of threads */
         for (int n = 0; n < 6; n++)
             for (int64_t B = 1; B < 16; B += 4) {
                 run(3, B, sizes[n], 1 + B % 3, is_bf16, B > 1);
