@@ -19,6 +19,8 @@ from charlm.inference.trained import TrainedModel
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'charlm[onnx]'")
+from charlm.export.verification import write_ids  # noqa: E402
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
 
@@ -112,6 +114,15 @@ def test_it_writes_what_charlm_writes(
     assert len(set(text.removeprefix(prompt))) > 2
     assert page.complaints == []
     assert [url for url in page.asked if not url.startswith((address, "data:"))] == []
+
+
+def test_an_unfinished_character_is_shown(page: Any, address: str, vivid_bytes: TrainedModel) -> None:
+    """A byte model that ends in the middle of a character ends in the sign for it, as in charlm."""
+    ids = write_ids(vivid_bytes, 300, 0.0)[1:].tolist()
+    length = next(place for place, byte in enumerate(ids, start=1) if byte >= 0xC2)  # begins a character in UTF-8
+    text = write(page, f"{address}/byte/", "", length, "0")
+    assert text == vivid_bytes.sample(length=length, temperature=0.0)
+    assert text.endswith("\ufffd")
 
 
 def test_it_samples(page: Any, address: str, vivid: TrainedModel) -> None:
