@@ -25,11 +25,16 @@ from typing import Any
 import click
 import torch
 
+from charlm.cli.json_output import describe_run
+from charlm.cli.tables import format_runs
 from charlm.config import Config, load_config
 from charlm.errors import InputError
 from charlm.runs.checkpoint import FORMAT, load_checkpoint
+from charlm.runs.directory import RunDirectory
 from charlm.runs.opening import open_model
+from charlm.runs.overview import summarize
 from charlm.runs.portable import write_export
+from charlm.runs.selection import parse_filter, select
 from charlm.text.corpus import Corpus, load_corpus
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.estimates import refuse_shortage
@@ -233,6 +238,21 @@ def damage_json(data: bytes, chance: random.Random) -> bytes:
     return json.dumps(content, default=str, skipkeys=True).encode()
 
 
+def read_overview(data: bytes, folder: Path) -> None:
+    """Look at a run with this save, and print what is known of it."""
+    run = RunDirectory(folder / "run")
+    run.path.mkdir(exist_ok=True)
+    run.last_path.write_bytes(data)
+    summary = summarize(run)
+    assert summary.state == "damaged"  # its config.yaml is missing
+    assert select([summary], [parse_filter("state=damaged"), parse_filter("model.num_layers=1")], "loss") in (
+        [],
+        [summary],
+    )
+    format_runs([summary])
+    json.dumps(describe_run(summary), allow_nan=False)
+
+
 def read_base(data: bytes, folder: Path) -> None:
     """Begin a run with the model of a checkpoint."""
     path = folder / "case.pt"
@@ -270,7 +290,7 @@ def read_corpus(data: bytes, folder: Path) -> None:
 
 Read = Callable[[bytes, Path], None]
 
-READERS: tuple[Read, ...] = (read_checkpoint, read_config, read_corpus, read_weights, read_description)
+READERS: tuple[Read, ...] = (read_checkpoint, read_overview, read_config, read_corpus, read_weights, read_description)
 
 
 def make_case(chance: random.Random, content: dict[str, Any], sound: bytes) -> tuple[Read, bytes]:
@@ -279,6 +299,9 @@ def make_case(chance: random.Random, content: dict[str, Any], sound: bytes) -> t
         (read_checkpoint, lambda: damage_bytes(sound, chance)),
         (read_checkpoint, lambda: damage_pickle(sound, chance)),
         (read_checkpoint, lambda: to_bytes(damage_content(content, chance))),
+        (read_overview, lambda: damage_bytes(sound, chance)),
+        (read_overview, lambda: damage_pickle(sound, chance)),
+        (read_overview, lambda: to_bytes(damage_content(content, chance))),
         (read_base, lambda: damage_bytes(sound, chance)),
         (read_base, lambda: to_bytes(damage_content(content, chance))),
         (read_config, lambda: "".join(chance.choices(YAML_WORDS, k=chance.randrange(40))).encode()),
