@@ -366,13 +366,15 @@ def test_scales_show_the_colours(opened: Opened) -> None:
 
 
 def test_the_cell_stays_chosen(opened: Opened) -> None:
-    """Another activation is shown of the same cell; another layer begins with its first."""
+    """Another activation is shown of the same cell; another layer begins with its first, before which is its last."""
     opened.page.select_option("#cell", value="0/5")
     opened.page.select_option("#activation", value="f")
     assert opened.page.input_value("#cell") == "0/5"
     opened.page.select_option("#layer", index=1)
     assert opened.page.input_value("#cell").startswith("1/")
     assert opened.page.locator("#cell option").count() == 12
+    opened.page.click("#previous-cell")  # from the first to the last
+    assert opened.page.evaluate("document.getElementById('cell').selectedIndex") == 11
 
 
 def test_a_passage_leads_to_its_place(opened: Opened) -> None:

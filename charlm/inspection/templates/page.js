@@ -185,7 +185,6 @@
   const nothing = "nothing beyond chance";
 
   function listCells() {
-    const before = element("cell").value;
     const groups = new Map();
     for (const [key, cell] of cells) {
       if (cell.layer !== Number(element("layer").value)) continue;
@@ -202,8 +201,6 @@
       group.append(...options);
       return group;
     }));
-    const options = [...element("cell").options];
-    element("cell").value = (options.find((option) => option.value === before) ?? options[0]).value;
     showCell();
   }
 
