@@ -44,10 +44,12 @@ LOOPBACK = Path("/sys/class/net/lo/statistics/tx_bytes")
 class Wrapped(DistributedDataParallel):
     """A model whose gradients DDP averages while they are computed."""
 
-    @property
-    def output(self) -> Any:
-        """The output layer, by which a step finds the device."""
-        return self.module.output
+    def __getattr__(self, name: str) -> Any:
+        """Return what is not DDP's own from the model."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.module, name)
 
 
 def count_loopback_bytes() -> int:
