@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from charlm.errors import InputError
-from charlm.system.lock import hold, mark_ending, refuse_holder
+from charlm.system.lock import hold, is_held, mark_ending, refuse_holder
 
 HOLDER = """
 import pathlib, sys
@@ -167,3 +167,17 @@ def test_pipe_in_place_of_the_lock(tmp_path: Path) -> None:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, former)
+
+
+def test_a_look_does_not_stop_a_new_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds the lock taken tries again a moment later, since another process may only have looked."""
+    path = tmp_path / ".lock"
+    path.touch()
+    assert not is_held(path)
+    assert not is_held(tmp_path / "nowhere")
+    looking = hold(path)
+    looking.__enter__()
+    assert is_held(path)
+    monkeypatch.setattr("time.sleep", lambda _: looking.__exit__(None, None, None))
+    with hold(path) as is_locked:
+        assert is_locked
