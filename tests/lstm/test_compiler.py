@@ -12,8 +12,11 @@ from c_compiler import COMPILER, needs_compiler, write_compiler
 from charlm.errors import InputError
 from charlm.lstm.kernels import choose_kernel, compiler
 
-WRITE_OUTPUT = 'for file; do :; done; [ "$1" = --version ] || exec > "$file";'
-"""Start of a script: what it prints then goes to its last argument, the file after ``-o``."""
+WRITE_OUTPUT = """
+is_output=
+for argument; do [ "$is_output" ] && exec > "$argument"; [ "$argument" = -o ] && is_output=1 || is_output=; done
+"""
+"""Start of a script: what it prints then goes to the file after ``-o``, if there is one."""
 
 
 def wait_for_end(process_id: int) -> None:
@@ -69,8 +72,8 @@ def test_auto_falls_back_to_torch_without_a_compiler(monkeypatch: pytest.MonkeyP
         ('[ "$1" = --version ] && exit 0; echo "x.c:1: error: it broke" >&2; exit 1', "error: it broke"),
         ("exit 0", "reported success but wrote no library"),
         ('exec cat "$@"', "failed: "),
-        (f"{WRITE_OUTPUT} head -c 9999 /dev/zero", "cannot be loaded: invalid ELF header"),
-        (f"{WRITE_OUTPUT} cat {_ctypes.__file__}", "cannot be loaded: it does not contain the kernels"),
+        (f"{WRITE_OUTPUT}head -c 9999 /dev/zero", "cannot be loaded: invalid ELF header"),
+        (f"{WRITE_OUTPUT}cat {_ctypes.__file__}", "cannot be loaded: it does not contain the kernels"),
         ('[ "$1" = --version ] && exit 0; kill -KILL $$', "was ended by SIGKILL"),
     ],
     ids=["no version", "every source fails", "true", "cat", "writes a text", "writes another library", "dies"],
