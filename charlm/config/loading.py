@@ -17,7 +17,14 @@ MAX_BYTES = 1 << 16
 BEFORE_KEYS: dict[str, dict[str, Any]] = {
     "data": {"vocabulary": "union"},
     "model": {"dropconnect": 0.0, "embedding_dropout": 0.0},
-    "train": {"init_from": "", "init_digest": "", "average_decay": 0.0, "reset_probability": 0.0, "patience": 0},
+    "train": {
+        "init_from": "",
+        "init_digest": "",
+        "average_decay": 0.0,
+        "reset_probability": 0.0,
+        "patience": 0,
+        "decay_frac": 1.0,
+    },
 }
 """What runs did before a key existed: the values of keys that the configuration of an older run lacks."""
 

@@ -78,6 +78,12 @@ class TrainConfig(Section):
         description="Consecutive validations without a lower loss after which a run ends early; 0 for none.",
     )
     learning_rate: float = Field(0.01, gt=0, description="Peak learning rate.")
+    decay_frac: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Fraction of the steps, at the end, in which the learning rate falls to the floor; 1 for all.",
+    )
     learning_rate_floor_frac: float = Field(
         0.05, ge=0, le=1, description="Final learning rate as a fraction of the peak."
     )

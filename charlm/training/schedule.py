@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from charlm.config import TrainConfig
 
-COOL_DOWN_FRAC = 0.2
-"""Length of the decay of a run with ``patience``, as a fraction of the steps before it.
+MAX_PATIENT_DECAY_FRAC = 1 / 6
+"""Largest ``decay_frac`` that a run with ``patience`` uses: its peak lasts until the loss stops falling.
 
 Source: Hägele et al., NeurIPS 2024: a constant rate with such a decay does about as well as a cosine over all steps.
 """
@@ -30,13 +30,11 @@ class Decay:
 def plan_decay(config: TrainConfig) -> Decay:
     """Return the decay of a run that is neither stopped early nor made longer.
 
-    It follows the warm-up. With ``patience`` it is as late as a cool-down that ends at ``max_steps``.
+    It takes ``decay_frac`` of the steps, at least one, and not those of the warm-up. With ``patience`` it is as late as a
+    cool-down that ends at ``max_steps``.
     """
-    start = config.warmup_steps
-    if config.patience > 0:
-        latest = min(config.max_steps - 1, round(config.max_steps / (1 + COOL_DOWN_FRAC)))
-        start = max(start, latest)
-    return Decay(start, config.max_steps, config.learning_rate)
+    latest = min(config.max_steps - 1, round(config.max_steps * (1 - _decay_frac(config))))
+    return Decay(max(config.warmup_steps, latest), config.max_steps, config.learning_rate)
 
 
 def learning_rate_at(step: int, config: TrainConfig, decay: Decay) -> float:
@@ -68,8 +66,14 @@ def cool_down(step: int, config: TrainConfig, decay: Decay) -> Decay:
         config: the configuration of the run.
         decay: the one that was planned.
     """
-    length = max(1, round(step * COOL_DOWN_FRAC))
+    frac = _decay_frac(config)
+    length = max(1, round(step * frac / (1 - frac)))
     return Decay(step, min(step + length, config.max_steps), learning_rate_at(step, config, decay))
+
+
+def _decay_frac(config: TrainConfig) -> float:
+    """Return the fraction of the steps of a run, from 0 to 1, that the decay takes."""
+    return min(config.decay_frac, MAX_PATIENT_DECAY_FRAC) if config.patience > 0 else config.decay_frac
 
 
 def extend(step: int, before: TrainConfig, now: TrainConfig, decay: Decay) -> Decay:

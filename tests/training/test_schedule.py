@@ -6,6 +6,7 @@ from charlm.config import TrainConfig
 from charlm.training.schedule import Decay, cool_down, extend, learning_rate_at, plan_decay
 
 PLAN = TrainConfig(learning_rate=1.0, learning_rate_floor_frac=0.1, warmup_steps=4, max_steps=104)
+LATE = PLAN.model_copy(update={"decay_frac": 0.25})
 PATIENT = PLAN.model_copy(update={"patience": 3, "max_steps": 120})
 
 
@@ -22,6 +23,20 @@ def test_learning_rate_without_warmup() -> None:
     """Without a warm-up the first step has the full rate."""
     plan = TrainConfig(learning_rate=0.5, warmup_steps=0)
     assert learning_rate_at(0, plan, plan_decay(plan)) == 0.5
+
+
+@pytest.mark.parametrize(("step", "expected"), [(3, 1.0), (4, 1.0), (83, 1.0), (93, 0.55), (104, 0.1)])
+def test_a_decay_at_the_end(step: int, expected: float) -> None:
+    """With decay_frac the rate stays at its peak, and falls in the last steps only."""
+    plan = PLAN.model_copy(update={"decay_frac": 21 / 104})
+    assert plan_decay(plan) == Decay(83, 104, 1.0)
+    assert learning_rate_at(step, plan, plan_decay(plan)) == pytest.approx(expected, abs=0.04)
+
+
+@pytest.mark.parametrize(("decay_frac", "start"), [(1.0, 4), (0.99, 4), (0.5, 52), (0.0001, 103)])
+def test_a_decay_follows_the_warm_up_and_has_a_step(decay_frac: float, start: int) -> None:
+    """The rate does not fall in the warm-up, and falls in the last step at the latest."""
+    assert plan_decay(PLAN.model_copy(update={"decay_frac": decay_frac})).start == start
 
 
 def test_longer_run_starts_a_cosine_at_its_present_rate() -> None:
@@ -55,11 +70,19 @@ def test_second_extension_at_the_same_step() -> None:
     assert extend(54, second, third, Decay(54, 254, 0.55)) == Decay(54, 500, pytest.approx(0.55))
 
 
-@pytest.mark.parametrize(("plan", "step"), [(PLAN, 0), (PLAN, 4), (PATIENT, 4), (PATIENT, 60), (PATIENT, 100)])
+@pytest.mark.parametrize(("plan", "step"), [(PLAN, 0), (PLAN, 4), (LATE, 60), (PATIENT, 4), (PATIENT, 60), (PATIENT, 100)])
 def test_before_the_decay_the_new_plan_applies_from_the_start(plan: TrainConfig, step: int) -> None:
     """As long as the planned decay has not started, a longer run is planned as if it had been so from the start."""
     longer = plan.model_copy(update={"max_steps": 254})
     assert extend(step, plan, longer, plan_decay(plan)) == plan_decay(longer)
+
+
+def test_patience_with_a_shorter_decay() -> None:
+    """A decay_frac below a sixth also shortens the decay of a run with patience; a greater one does not matter."""
+    shorter = PATIENT.model_copy(update={"decay_frac": 0.1})
+    assert plan_decay(shorter) == Decay(108, 120, 1.0)
+    assert cool_down(90, shorter, plan_decay(shorter)) == Decay(90, 100, 1.0)
+    assert plan_decay(PATIENT.model_copy(update={"decay_frac": 0.5})) == plan_decay(PATIENT)
 
 
 @pytest.mark.parametrize("decay", [plan_decay(PLAN), Decay(54, 104, 0.5)])
