@@ -30,7 +30,7 @@ class Decay:
 def plan_decay(config: TrainConfig) -> Decay:
     """Return the decay of a run that is neither stopped early nor made longer.
 
-    It takes ``decay_frac`` of the steps, at least one, and not those of the warm-up. With ``patience`` it is as late as a
+    It takes ``decay_frac`` of the steps, at least one, none of the warm-up. With ``patience`` it is as late as a
     cool-down that ends at ``max_steps``.
     """
     latest = min(config.max_steps - 1, round(config.max_steps * (1 - _decay_frac(config))))

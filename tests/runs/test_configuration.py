@@ -100,7 +100,7 @@ def test_damaged_checkpoints_alone_are_refused(tmp_path: Path) -> None:
         (lambda text: text.replace("seed: 1", "seed: 8"), "train.seed is 8 there and 1 in last.pt"),
         (lambda text: text[:-30], "sample."),
         (lambda text: text.replace("seed:", "sead:"), "train.sead: unknown key. Did you mean 'seed'?"),
-        (lambda text: text.replace("\n  log_every", "\nlog_every"), "line 29, column 13: invalid YAML"),
+        (lambda text: text.replace("\n  log_every", "\nlog_every"), ", column 13: invalid YAML"),
         (lambda _: "", "hidden_size is 128 there and 12 in last.pt; and 18 more differences."),
         (lambda _: "\0", "invalid YAML"),
     ],

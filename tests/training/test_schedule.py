@@ -70,7 +70,9 @@ def test_second_extension_at_the_same_step() -> None:
     assert extend(54, second, third, Decay(54, 254, 0.55)) == Decay(54, 500, pytest.approx(0.55))
 
 
-@pytest.mark.parametrize(("plan", "step"), [(PLAN, 0), (PLAN, 4), (LATE, 60), (PATIENT, 4), (PATIENT, 60), (PATIENT, 100)])
+@pytest.mark.parametrize(
+    ("plan", "step"), [(PLAN, 0), (PLAN, 4), (LATE, 60), (PATIENT, 4), (PATIENT, 60), (PATIENT, 100)]
+)
 def test_before_the_decay_the_new_plan_applies_from_the_start(plan: TrainConfig, step: int) -> None:
     """As long as the planned decay has not started, a longer run is planned as if it had been so from the start."""
     longer = plan.model_copy(update={"max_steps": 254})
