@@ -47,11 +47,13 @@ class Place:
         journal: the file of the study.
         study: its name.
         index: of the trial in the study, from 0.
+        is_prunable: whether the trial may end early.
     """
 
     journal: Path
     study: str
     index: int
+    is_prunable: bool
 
 
 class HopelessTrialError(Exception):
@@ -88,7 +90,7 @@ class PruningReporter(Reporter):
         with report_full_disk(self._place.journal):
             if row["step"] not in self._reported:  # a resumed trial may repeat validations
                 self._trial.report(row["loss_nats"], row["step"])
-        if row["step"] < self._max_steps and self._trial.should_prune():
+        if self._place.is_prunable and row["step"] < self._max_steps and self._trial.should_prune():
             raise HopelessTrialError
 
 

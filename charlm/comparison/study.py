@@ -57,8 +57,11 @@ class ArmStudy:
         return [_read(stored) for stored in self._study.trials if stored.params.keys() == self._ranges.keys()]
 
     def place(self, trial: Trial) -> Place:
-        """Return where the process of a trial reports its validations."""
-        return Place(self._journal, self._name, trial.number - 1)
+        """Return where the process of a trial reports its validations.
+
+        The trials of an extension do not end early: one that did would not show that the best trial lies inside.
+        """
+        return Place(self._journal, self._name, trial.number - 1, is_prunable=not trial.is_extension)
 
     def draw(self) -> Trial | None:
         """Add a trial: one of the planned number, then those of extensions; None if there is nothing to add.

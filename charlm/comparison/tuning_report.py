@@ -35,9 +35,9 @@ def format_tuning(results: Results) -> list[str]:
         f"trial ends early (pruned) from {FULL_FRAC:.0%} of its steps on if its validation losses are above the median "
         f"of the complete trials, of which there must be {NUM_FULL_TRIALS}. Where no trial has a learning rate beyond "
         f"that of the best one (by a factor of {EDGE_FACTOR:.2f}; pruned trials do not count), further trials follow, "
-        f"each {EXTENSION_FACTOR:.2f} times further out, at most {MAX_EXTENSIONS} for an arm (extension). The spread "
-        f"is the loss of the trial in place {NUM_BEST_TRIALS} minus the best: a difference of depths that is smaller "
-        "says nothing.",
+        f"each {EXTENSION_FACTOR:.2f} times further out and none of them pruned, at most {MAX_EXTENSIONS} for an arm "
+        f"(extension). The spread is the loss of the trial in place {NUM_BEST_TRIALS} minus the best: a difference of "
+        "depths that is smaller says nothing.",
         *(part for group in results.groups for part in _format_group(results, group)),
     ]
 

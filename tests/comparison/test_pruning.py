@@ -22,18 +22,22 @@ def quick(config: Config) -> Config:
     return config.replace("train", max_steps=8, eval_every=2, warmup_steps=1, checkpoint_every=1)
 
 
-def begin(journal: Path, config: Config, num_complete: int, loss_nats: float) -> Place:
-    """Return the place of a new trial, after complete ones that have a loss at every validation."""
-    study = ArmStudy(journal, "arm", config, num_complete + 1)
+def begin(journal: Path, config: Config, num_complete: int, loss_nats: float, is_extension: bool = False) -> Place:
+    """Return the place of a new trial, after complete ones that have a loss at every validation.
+
+    The loss of the second one, which has the lowest rate, is a little lower, so that the best trial is at an edge.
+    """
+    study = ArmStudy(journal, "arm", config, num_complete + (not is_extension))
     for index in range(num_complete + 1):
         trial = study.draw()
         assert trial is not None
         if index == num_complete:
+            assert trial.is_extension == is_extension
             return study.place(trial)
-        stored = open_study(journal, "arm")
+        stored, lowest_nats = open_study(journal, "arm"), loss_nats - 0.01 * (index == 1)
         for step in (2, 4, 6, 8):
-            stored._storage.set_trial_intermediate_value(stored.trials[index]._trial_id, step, loss_nats)
-        study.end(trial, make_outcome(loss_nats))
+            stored._storage.set_trial_intermediate_value(stored.trials[index]._trial_id, step, lowest_nats)
+        study.end(trial, make_outcome(lowest_nats))
     raise AssertionError
 
 
@@ -58,6 +62,13 @@ def test_hopeless_trial_ends_early(
         assert end.val_loss_nats == min(losses.values())
         assert list(losses) == [2, 4, 6, 8]
         assert end.test_loss_nats is None
+
+
+def test_no_trial_of_an_extension_ends_early(quick: Config, tmp_path: Path) -> None:
+    """A trial beyond an edge of the search is complete, whatever its losses; else none could show that it is worse."""
+    place = begin(tmp_path / "journal", quick, NUM_FULL_TRIALS, 0.1, is_extension=True)
+    train_trial(quick, tmp_path / "trial", place, Reporter())
+    assert isinstance(read_end(tmp_path / "trial"), Outcome)
 
 
 def test_last_validation_ends_no_trial(quick: Config, tmp_path: Path) -> None:
