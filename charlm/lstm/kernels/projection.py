@@ -32,12 +32,9 @@ def multiply(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 def multiply_transposed(left: Tensor, right: Tensor, instruction_set: str | None = None) -> tuple[Tensor, Tensor]:
     """Return the transpose of left (N, G) times right (N, E), (G, E), and the sums of the columns of left, (G,).
 
-    The C library computes both in float32, in the same order for any number of threads. On AMX torch's bfloat16 product
-    is faster, because that of the C library does not use tiles.
+    The C library computes both in float32, in the same order for any number of threads.
     """
     chosen = instruction_set or native.fastest_instruction_set()
-    if left.dtype == torch.bfloat16 and chosen == "amx":
-        return (left.T @ right).float(), left.sum(0, dtype=torch.float32)
     left, right = left.contiguous(), right.contiguous()
     result, column_sums = torch.zeros(left.shape[1], right.shape[1]), torch.zeros(left.shape[1])
     add_product = getattr(native.load_library(), f"gradient_add_product_{chosen}")

@@ -2,10 +2,11 @@
  *
  * BLAS libraries first write a transposed copy of the left matrix to memory. Here a strip of its columns is copied into
  * the cache as it stands, one chunk of rows at a time, and the product walks down the columns. A step of the product
- * takes one position, or a pair of positions if the instruction set multiplies pairs of bfloat16.
+ * takes one position, or a pair of positions if the instruction set multiplies pairs of bfloat16. AMX multiplies
+ * bfloat16 in another way: see amx_gradient.h.
  */
+#include "amx_gradient.h"
 #include "lstm.h"
-#include "product.h"
 
 #include <stdlib.h>
 
@@ -113,6 +114,10 @@ INLINE void multiply_part(const char *left, const char *right, float *result, fl
 int NAMED(gradient_add_product_, LSTM_PATH)(const void *left, const void *right, float *result, float *column_sums,
                                             int64_t N, int64_t M, int64_t C, int64_t num_threads, int64_t is_bf16)
 {
+#if HAS_AMX
+    if (is_bf16)
+        return amx_gradient_add_product(left, right, result, column_sums, N, M, C, num_threads);
+#endif
     const int64_t bytes = (round_up(C, BLOCK) + STRIP) * STEPS * 4;
     const int64_t strips = (M + STRIP - 1) / STRIP;
     char *scratch = aligned_alloc(ALIGNMENT, (size_t)(bytes * num_threads));
