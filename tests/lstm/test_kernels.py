@@ -329,7 +329,7 @@ def test_invalid_ids_are_refused(ids: Tensor, message: str) -> None:
 @needs_compiler
 @on_every_instruction_set
 @in_both_dtypes
-@pytest.mark.parametrize("shape", [(1, 4, 1), (301, 132, 33), (512, 20, 64), (1000, 37, 200)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 4, 1), (301, 132, 33), (512, 20, 64), (1000, 37, 200), (40, 1030, 260)], ids=str)
 def test_products_over_all_positions(shape: tuple[int, int, int], dtype: torch.dtype, instruction_set: str) -> None:
     """The product for a weight gradient and the sums for its bias are correct at odd sizes, also for views."""
     torch.manual_seed(0)

@@ -9,7 +9,7 @@
 
 #include "product.h"
 
-#if defined(__AMX_BF16__)
+#if defined(__AMX_BF16__) || defined(__AMXBF16__) /* older versions of clang */
 #define HAS_AMX true
 #else
 #define HAS_AMX false
