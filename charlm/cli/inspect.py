@@ -11,7 +11,7 @@ import click
 from charlm.cli.evaluate import NOTABLE_UNKNOWN_FRAC
 from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples
 from charlm.cli.output import show, warn
-from charlm.cli.prompt import read_prompt
+from charlm.cli.prompt import read_prompt, read_standard_input
 from charlm.cli.surprise import print_surprise
 from charlm.errors import CharlmError, InputError
 from charlm.system.files import open_for_writing
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from charlm.inference.trained import TrainedModel
     from charlm.inspection.inspection import Inspection
+    from charlm.text.remapping import RemappedIds
 
 MAX_LENGTH = 10_000
 """Characters of a page, at most: a browser lays them out in a second, and a page stays below 5 MB."""
@@ -33,7 +34,9 @@ OUT = Path("inspect.html")
     epilog=examples("charlm inspect runs/default", "charlm inspect runs/default --text book.txt --length 2000 --ansi"),
 )
 @RUN
-@click.option("--text", metavar="FILE", help="Read this text: a file, a directory, a glob, or builtin:NAME.")
+@click.option(
+    "--text", metavar="FILE", help="Read this text: a file, a directory, a glob, builtin:NAME, or - for standard input."
+)
 @click.option("--prompt", metavar="TEXT", help="Read these characters; - reads standard input.")
 @click.option(
     "--length", metavar="N", default=5000, show_default=True, help=f"Characters to read, 2 to {MAX_LENGTH:,}."
@@ -87,7 +90,7 @@ def _check(text: str | None, prompt: str | None, length: int, out: Path | None, 
     if ansi and out is not None:
         raise InputError("--ansi and --out: give one of the two; --ansi prints the text and writes no page.")
     if text == "":
-        raise InputError("--text: expected a file, a directory, a glob, or builtin:NAME, got ''.")
+        raise InputError("--text: expected a file, a directory, a glob, builtin:NAME, or -, got ''.")
     if not 2 <= length <= MAX_LENGTH:
         raise InputError(f"--length: expected a number from 2 to {MAX_LENGTH:,}, got {length:,}.")
 
@@ -124,11 +127,12 @@ def _choose_text(
         ids = trained.vocabulary.encode(whole[:length], on_unknown, where="the prompt")[:length]
         num_chars = len(whole)
     elif text is not None:
-        known = trained.load_text(text)
-        source, ids, num_chars = text, known[:length], len(known)
-        unknown_frac = known.num_unknown / (known.num_unknown + num_chars)
+        source = "standard input" if text == "-" else text
+        known, num_unknown = _read_known(trained, text)
+        ids, num_chars = known[:length], len(known)
+        unknown_frac = num_unknown / (num_unknown + num_chars)
         if unknown_frac >= NOTABLE_UNKNOWN_FRAC:
-            warn(f"{text}: the model does not know {unknown_frac:.1%} of the text; these characters are left out.")
+            warn(f"{source}: the model does not know {unknown_frac:.1%} of the text; these characters are left out.")
     else:
         source = f"the validation part of {trained.checkpoint.config.data.path}"
         return trained.load_split("val")[:length].long(), source
@@ -138,6 +142,25 @@ def _choose_text(
             f"--length N reads more, {MAX_LENGTH:,} at most."
         )
     return ids, source
+
+
+def _read_known(trained: "TrainedModel", text: str) -> "tuple[Tensor | RemappedIds, int]":
+    """Return the ids of a text without the characters that the model does not know, and the number of those.
+
+    Raises:
+        InputError: the text cannot be read, or has fewer than 2 characters that the model knows.
+    """
+    if text != "-":
+        known = trained.load_text(text)
+        return known, known.num_unknown
+    whole = read_standard_input("--text -")
+    ids = trained.vocabulary.encode(whole, "skip")
+    num_unknown = sum(map(whole.count, trained.vocabulary.find_unknown(whole)))
+    if len(ids) < 2:
+        raise InputError(
+            f"--text -: the model knows {len(ids)} of its {len(ids) + num_unknown:,} characters; give at least 2."
+        )
+    return ids, num_unknown
 
 
 def _write_page(trained: "TrainedModel", run: Path, inspection: "Inspection", out: Path) -> None:

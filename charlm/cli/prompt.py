@@ -18,7 +18,7 @@ def read_prompt(prompt: str | None, prompt_file: Path | None = None) -> str:
         InputError: the file cannot be read, or the prompt is too long.
     """
     if prompt == "-" or str(prompt_file) == "-":
-        return _decode(sys.stdin.buffer, "--prompt -" if prompt == "-" else "--prompt-file -")
+        return read_standard_input("--prompt -" if prompt == "-" else "--prompt-file -")
     if prompt_file is None:
         return prompt or ""
     try:
@@ -26,6 +26,18 @@ def read_prompt(prompt: str | None, prompt_file: Path | None = None) -> str:
             return _decode(stream, f"--prompt-file {prompt_file}")
     except OSError as error:
         raise InputError(f"--prompt-file {prompt_file}: cannot be read: {error.strerror}.") from None
+
+
+def read_standard_input(option: str) -> str:
+    """Return the text of standard input; bytes that are not UTF-8 become lone surrogates.
+
+    Args:
+        option: the part of the command line that asks for it, for an error message.
+
+    Raises:
+        InputError: the text is too long.
+    """
+    return _decode(sys.stdin.buffer, option)
 
 
 def _decode(stream: BinaryIO, option: str) -> str:

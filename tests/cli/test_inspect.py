@@ -138,3 +138,31 @@ def test_a_prompt_from_standard_input(charlm: CharlmCommand, run: Path, monkeypa
     assert done.status == 0
     assert "the prompt has 21,000 characters, of which the first 9 are read" in done.err
     assert "".join(json.loads(Path("numbers.json").read_text())["symbols"]) == "green bot"
+
+
+def test_a_text_from_standard_input(charlm: CharlmCommand, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--text -`` reads a text there, without what the model does not know, and no more than it can hold."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("green Ω\xe9Ω bottles".encode() + b"\xff" * 3)))
+    done = charlm("inspect", run, "--text", "-", "--length", 9, "--json", "numbers.json")
+    assert done.status == 0
+    assert "standard input: the model does not know 30.0% of the text" in done.err
+    assert "standard input has 14 characters, of which the first 9 are read" in done.err
+    assert "".join(json.loads(Path("numbers.json").read_text())["symbols"]) == "green  bo"
+
+
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [
+        (b"", ["--text -: the model knows 0 of its 0 characters; give at least 2"]),
+        (b"g\xff\xfe", ["--text -: the model knows 1 of its 3 characters; give at least 2"]),
+        (b"g" * 11, ["--text -: too long", "at most 10 bytes"]),
+    ],
+)
+def test_a_text_that_standard_input_lacks(
+    charlm: CharlmCommand, run: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, parts: list[str]
+) -> None:
+    """A text that is empty, unknown to the model or too long is refused, and no file is written."""
+    monkeypatch.setattr("charlm.cli.prompt.MAX_PROMPT_BYTES", 10)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert_mistake(charlm("inspect", run, "--text", "-"), *parts)
+    assert list(Path.cwd().iterdir()) == []
