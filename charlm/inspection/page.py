@@ -20,6 +20,9 @@ from charlm.inspection.passages import RUNNING_LENGTH, Passage, find_passages, r
 from charlm.inspection.plots import count_half_lives, draw_curve, draw_dots, place_resets
 from charlm.text.pictures import name_symbol, picture, picture_text
 
+SCRIPTS = ("text.js", "surprise.js", "cells.js")
+"""The files of the script of the page, in the order in which they run."""
+
 GATE_NAMES = {"i": "input gate", "f": "forget gate", "o": "output gate"}
 
 FULL_SURPRISE_BITS = 10.0
@@ -40,13 +43,14 @@ def render(inspection: Inspection, title: str, facts: dict[str, str]) -> str:
     running = running_loss(inspection.reading)
     most, least = find_passages(inspection.reading)
     high = float(running.max()) or 1.0
+    script, style = Markup("\n").join(map(_read, SCRIPTS)), _read("page.css")
     return environment.get_template("page.html").render(
         inspection=inspection,
         title=_make_visible(title),
         facts={name: _make_visible(value) for name, value in facts.items()},
-        script=_read("page.js"),
-        style=_read("page.css"),
-        digests={name: _digest(_read(name)) for name in ("page.js", "page.css")},
+        script=script,
+        style=style,
+        digests={"script": _digest(script), "style": _digest(style)},
         data=_collect(inspection, shown),
         num_chars=len(shown),
         running={"path": draw_curve(running, high), "high": high, "length": RUNNING_LENGTH},
