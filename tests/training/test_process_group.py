@@ -56,17 +56,24 @@ def assert_equal_runs(first: Path, second: Path) -> None:
         assert equal(without_times(one), without_times(other))
 
 
-@pytest.mark.parametrize("size", [1, 3])
+def on_gpus(number: int) -> Any:
+    """Return the number of processes and their device of a test that needs a GPU for each; they talk by NCCL."""
+    is_missing = torch.cuda.device_count() < number
+    return pytest.param(number, "cuda", marks=pytest.mark.skipif(is_missing, reason="NOT TESTED ON CUDA: too few GPUs"))
+
+
+@pytest.mark.parametrize(("size", "device"), [(1, "cpu"), (3, "cpu"), on_gpus(1), on_gpus(2)])
 def test_the_result_does_not_depend_on_the_number_of_processes(
-    config: Config, config_path: Path, tmp_path: Path, size: int
+    config: Config, config_path: Path, tmp_path: Path, size: int, device: str
 ) -> None:
-    """Several processes end where one does, but for rounding, and one to the bit; only the first one says anything."""
-    train(config, tmp_path / "alone")
-    first, *others = run_ranks(size, tmp_path / "logs", "train", config_path, "--out", tmp_path / "run")
+    """Several processes end where one does, but for rounding, and one on the CPU to the bit; only the first speaks."""
+    train(config.replace("train", device=device), tmp_path / "alone")
+    line = ["train", config_path, "--set", f"train.device={device}", "--out", tmp_path / "run"]
+    first, *others = run_ranks(size, tmp_path / "logs", *line)
     assert first.status == 0, first.err
     assert "bits" in first.out
     assert others == (size - 1) * [(0, "", "")]
-    (assert_equal_runs if size == 1 else assert_near_runs)(tmp_path / "run", tmp_path / "alone")
+    (assert_equal_runs if (size, device) == (1, "cpu") else assert_near_runs)(tmp_path / "run", tmp_path / "alone")
 
 
 def slow_down(rank: int) -> None:
