@@ -19,7 +19,7 @@ from charlm.errors import CharlmError, InputError
 from charlm.system.cache import cache_directory
 from charlm.system.files import create_atomically, scratch_directory
 from charlm.text.drafts import Progress
-from charlm.text.encoded import IDS_NAME, UNREADABLE, Encoded, may_be_encoded
+from charlm.text.encoded import IDS_NAME, UNREADABLE, EarlierVersionError, Encoded, may_be_encoded
 from charlm.text.numbering import join_drafts
 from charlm.text.parts import write_drafts
 from charlm.text.sources import Source, find_sources
@@ -57,7 +57,7 @@ class Corpus:
 def load_corpus(path: str, level: Level, progress: Progress = lambda _, chunks: chunks) -> Corpus:
     """Return the corpus that a path names, from the cache if it was encoded before.
 
-    A damaged encoding in the cache is replaced, with a warning.
+    An encoding in the cache that is damaged or of an earlier version is replaced, with a warning.
 
     Args:
         path: a file, a directory, a glob, or ``builtin:NAME``.
@@ -102,10 +102,10 @@ def _combine(level: Level, digests: Iterable[bytes]) -> str:
 
 
 def _open_cached(folder: Path, name: str, progress: Progress) -> Corpus | None:
-    """Return a corpus from the cache; None if it is not there, or was damaged and is deleted.
+    """Return a corpus from the cache; None if it is not there, or cannot be used and is deleted.
 
     Raises:
-        CharlmError: it is damaged and cannot be deleted.
+        CharlmError: it cannot be used and cannot be deleted.
     """
     if not folder.is_dir():
         return None
@@ -113,8 +113,11 @@ def _open_cached(folder: Path, name: str, progress: Progress) -> Corpus | None:
         encoded = Encoded.read(folder)
         encoded.verify_ids(folder, progress)
         return _open(encoded, folder, name)
+    except EarlierVersionError:
+        reason = "of an earlier version of charlm"
     except UNREADABLE as error:
-        problem = f"{folder}: the encoding of {name} in the cache is damaged ({error})"
+        reason = f"damaged ({error})"
+    problem = f"{folder}: the encoding of {name} in the cache is {reason}"
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         raise CharlmError(f"{problem} and cannot be deleted. Delete it, or set CHARLM_CACHE_DIR to another directory.")

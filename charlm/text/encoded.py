@@ -35,6 +35,10 @@ READ_AT_ONCE = 1 << 18
 """Bytes that are verified at a time."""
 
 
+class EarlierVersionError(ValueError):
+    """An encoded corpus is of an earlier version, which stored no checksum, so it cannot be verified."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """What an encoded corpus holds beside its ids.
@@ -71,11 +75,12 @@ class Encoded:
         """Read it from a directory.
 
         Raises:
-            UNREADABLE: it is incomplete, damaged, or from an earlier version.
+            EarlierVersionError: it is from an earlier version.
+            UNREADABLE: it is incomplete or damaged.
         """
         meta = _read_meta(folder)
         if "checksum" not in meta:
-            raise ValueError(f"{META_NAME} has no checksum, as in earlier versions")
+            raise EarlierVersionError(META_NAME)
         if meta.pop("checksum") != _checksum(meta):
             raise ValueError(f"{META_NAME} does not have its checksum")
         checksums = [(num_bytes, checksum) for num_bytes, checksum in meta["checksums"]]

@@ -109,7 +109,7 @@ def test_an_earlier_version_is_encoded_again(path: str, folder: Path) -> None:
     """An encoding of an earlier version, which has no checksum, is replaced, as it cannot be verified."""
     meta = json.loads((folder / "meta.json").read_text())
     (folder / "meta.json").write_text(json.dumps({key: meta[key] for key in ("vocabulary", "counts", "num_symbols")}))
-    with pytest.warns(UserWarning, match=r"has no checksum, as in earlier versions"):
+    with pytest.warns(UserWarning, match=r"in the cache is of an earlier version of charlm; the text is encoded again"):
         assert_whole(load(path)[0])
 
 
