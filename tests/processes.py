@@ -1,4 +1,4 @@
-"""Waiting for processes in tests: until a run trains, until a process group has ended, until locks are free."""
+"""Waiting for processes in tests: until a run trains, until a process group has ended."""
 
 import contextlib
 import os
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from charlm.runs.checkpoint import load_checkpoint
 from charlm.runs.directory import RunDirectory
-from charlm.system.lock import hold
 
 
 def wait_until(is_so: Callable[[], bool], what: str = "") -> None:
@@ -37,10 +36,3 @@ def is_group_left(group: int) -> bool:
         os.killpg(group, 0)
         return True
     return False
-
-
-def is_locked(lock: Path) -> bool:
-    """Return whether a process holds a lock."""
-    with contextlib.suppress(Exception), hold(lock):
-        return False
-    return True
