@@ -13,14 +13,11 @@ from charlm.cli.json_output import print_json
 from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples
 from charlm.cli.output import show, warn, write_sample
 from charlm.cli.prompt import read_prompt
-from charlm.errors import InputError
+from charlm.cli.sample_request import SampleRequest
 
 if TYPE_CHECKING:
     from charlm.inference.sampling import Sampling
     from charlm.inference.trained import TrainedModel
-
-MAX_LENGTH = 10**12
-"""Characters of a sample, at most; above any use, and within 64 bits."""
 
 
 def _default(name: str) -> Callable[[], Any]:
@@ -76,63 +73,49 @@ def _default(name: str) -> Callable[[], Any]:
     help="Print one JSON object: texts, the seed that was used, prompt, options, run and step.",
 )
 @DEVICE
-def sample(
-    run: Path,
-    prompt: str | None,
-    prompt_file: Path | None,
-    length: int,
-    temperature: float | None,
-    top_k: int | None,
-    top_p: float | None,
-    num_samples: int,
-    seed: int | None,
-    stop: str | None,
-    greedy: bool,
-    interactive: bool,
-    raw: bool,
-    on_unknown: Any,
-    as_json: bool,
-    device: str,
-) -> None:
+def sample(run: Path, device: str, **options: Any) -> None:
     """Print text that the model of RUN writes: a run directory, a checkpoint file, or an exported model."""
-    from charlm.cli.interactive import Dialogue
     from charlm.inference.coherence import describe_garbage
-    from charlm.inference.generation import encode_prompt
-    from charlm.inference.randomness import random_seed
-    from charlm.inference.sampling import DEFAULTS, Sampling
     from charlm.inference.trained import load
 
-    _check_numbers(length, num_samples, as_json)
-    _check_conflicts(prompt, prompt_file, temperature, greedy)
-    if interactive:
-        _check_interactive(prompt, prompt_file, num_samples, as_json)
-    if raw and as_json:
-        raise InputError("--raw and --json: give one of the two; JSON writes control characters as \\u001b.")
-    if stop == "":
-        raise InputError("--stop: expected a text of at least 1 character, got ''; leave it out for no stop text.")
-    if temperature is None:
-        temperature = 0.0 if greedy else DEFAULTS.temperature
-    text = read_prompt(prompt, prompt_file)
-    sampling = Sampling(temperature, top_k, top_p)
+    request = SampleRequest(**options)
+    request.check()
+    text = read_prompt(request.prompt, request.prompt_file)
+    sampling = request.choose_sampling()
     trained = load(run, device, warn)
+    if request.interactive:
+        _converse(trained, text, sampling, request)
+        return
     problem = describe_garbage(trained.checkpoint.garbage_frac)
-    if problem and not text and not interactive:
+    if problem and not text:
         warn(problem)
-    if as_json:
-        options = {"length": length, "num_samples": num_samples, "stop": stop, "on_unknown": on_unknown}
-        print_json(_sample_as_json(trained, run, text, sampling, seed, options))
-        return
-    if interactive:
-        seed = random_seed() if seed is None else seed
-        Dialogue(trained, text, length, sampling, seed, stop, on_unknown, raw).run()
-        return
-    began_at_s = time.perf_counter()
-    if num_samples == 1:
-        num_chars = _print_stream(trained.stream(text, length or None, sampling, seed, stop, on_unknown), raw)
+    if request.as_json:
+        print_json(_sample_as_json(trained, run, text, sampling, request))
     else:
-        samples = trained.iterate_samples(num_samples, text, length, sampling, seed, stop, on_unknown)
-        shown = encode_prompt(trained.vocabulary, text, on_unknown)[1]
-        num_chars = _print_samples(samples, num_samples, raw) - num_samples * len(shown)
+        _print(trained, text, sampling, request)
+
+
+def _converse(trained: "TrainedModel", text: str, sampling: "Sampling", request: SampleRequest) -> None:
+    """Let a person and the model write in turns."""
+    from charlm.cli.interactive import Dialogue
+    from charlm.inference.randomness import random_seed
+
+    seed = random_seed() if request.seed is None else request.seed
+    Dialogue(trained, text, request.length, sampling, seed, request.stop, request.on_unknown, request.raw).run()
+
+
+def _print(trained: "TrainedModel", text: str, sampling: "Sampling", request: SampleRequest) -> None:
+    """Print the samples, and on a terminal their speed."""
+    from charlm.inference.generation import encode_prompt
+
+    began_at_s = time.perf_counter()
+    choices = sampling, request.seed, request.stop, request.on_unknown
+    if request.num_samples == 1:
+        num_chars = _print_stream(trained.stream(text, request.length or None, *choices), request.raw)
+    else:
+        samples = trained.iterate_samples(request.num_samples, text, request.length, *choices)
+        shown = encode_prompt(trained.vocabulary, text, request.on_unknown)[1]
+        num_chars = _print_samples(samples, request.num_samples, request.raw) - request.num_samples * len(shown)
     if sys.stderr.isatty():
         _print_speed(num_chars, time.perf_counter() - began_at_s, trained.model.lstm.kernel.name)
 
@@ -164,40 +147,15 @@ def _print_speed(num_chars: int, elapsed_s: float, kernel: str) -> None:
 
 
 def _sample_as_json(
-    trained: "TrainedModel", run: Path, prompt: str, sampling: "Sampling", seed: int | None, options: dict[str, Any]
+    trained: "TrainedModel", run: Path, prompt: str, sampling: "Sampling", request: SampleRequest
 ) -> dict[str, Any]:
     """Return the object of ``charlm sample --json``; a seed is drawn where none is given."""
     from charlm.inference.randomness import random_seed
 
+    seed = request.seed
     if seed is None:
         seed = random_seed() >> 10  # below 2^53, as some readers of JSON hold larger integers inexactly
+    options = {name: getattr(request, name) for name in ("length", "num_samples", "stop", "on_unknown")}
     texts = trained.sample_many(prompt=prompt, sampling=sampling, seed=seed, **options)
     used = {"prompt": prompt, "seed": seed, **asdict(sampling), **options}
     return {"texts": texts, **used, "run": str(run), "step": trained.checkpoint.step}
-
-
-def _check_numbers(length: int, num_samples: int, as_json: bool) -> None:
-    if length < 0:
-        raise InputError(f"--length: expected a number of at least 0 (0 for an endless stream), got {length}.")
-    if length > MAX_LENGTH:
-        raise InputError(f"--length: expected at most {MAX_LENGTH:,}, got {length}; give 0 for an endless stream.")
-    if num_samples < 1:
-        raise InputError(f"--num-samples: expected a number of at least 1, got {num_samples}.")
-    if length == 0 and num_samples > 1:
-        raise InputError("--length 0: only one stream can be endless; give a length, or leave --num-samples out.")
-    if length == 0 and as_json:
-        raise InputError("--length 0: an endless stream makes no JSON object; give a length, or leave --json out.")
-
-
-def _check_interactive(prompt: str | None, prompt_file: Path | None, num_samples: int, as_json: bool) -> None:
-    if prompt == "-" or str(prompt_file) == "-":
-        raise InputError("--interactive: reads standard input, so the prompt cannot come from it; give it as a file.")
-    if num_samples > 1 or as_json:
-        raise InputError("--interactive: writes one text; leave --num-samples and --json out.")
-
-
-def _check_conflicts(prompt: str | None, prompt_file: Path | None, temperature: float | None, greedy: bool) -> None:
-    if prompt is not None and prompt_file is not None:
-        raise InputError("--prompt and --prompt-file: give one of the two.")
-    if greedy and temperature is not None:
-        raise InputError("--greedy and --temperature: give one of the two; --greedy means --temperature 0.")
