@@ -14,7 +14,7 @@ def tabulate(results: dict[str, Any]) -> str:
     """Return a Markdown table of one comparison: losses by depth, and the gains of depths over others.
 
     Args:
-        results: the content of its results.json, of any version.
+        results: the content of its results.json.
     """
     depths = [arm["num_layers"] for arm in results["groups"][0]["arms"]]
     pairs = [(each["from_layers"], each["to_layers"]) for each in results["groups"][0]["differences"]]

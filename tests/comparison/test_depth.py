@@ -8,6 +8,8 @@ import pytest
 from repository import ROOT, load_script
 from scipy import stats
 
+from charlm.comparison.results import Results
+
 Samples = dict[int, list[float]]
 Interval = tuple[float, float]
 
@@ -25,7 +27,7 @@ def test_page_has_the_table_of_the_results(path: Path) -> None:
 def test_results_follow_from_their_runs(path: Path) -> None:
     """The committed differences are those of the committed runs, and none of them is missing."""
     results = json.loads(path.read_bytes())
-    find_interval = INTERVALS[results["version"]]
+    assert results["version"] == Results.model_fields["version"].default
     for group in results["groups"]:
         losses = {
             arm["num_layers"]: {run["seed"]: run[f"{results['loss']}_loss_nats"] for run in arm["runs"]}
@@ -37,18 +39,11 @@ def test_results_follow_from_their_runs(path: Path) -> None:
         for difference in group["differences"]:
             first, second = difference["from_layers"], difference["to_layers"]
             assert difference["mean_gain_nats"] == pytest.approx(np.mean(samples[first]) - np.mean(samples[second]))
-            assert difference["interval_nats"] == pytest.approx(find_interval(samples, first, second))
-
-
-def find_paired_interval(samples: Samples, first: int, second: int) -> Interval:
-    """Return the interval of version 1, of differences at equal seeds."""
-    gains = np.subtract(samples[first], samples[second])
-    low, high = stats.ttest_1samp(gains, 0.0).confidence_interval(0.95)
-    return low, high
+            assert difference["interval_nats"] == pytest.approx(find_pooled_interval(samples, first, second))
 
 
 def find_pooled_interval(samples: Samples, first: int, second: int) -> Interval:
-    """Return the interval of version 2, with the variance of all depths, or of the two where that is larger."""
+    """Return the interval by the variance of all depths, or of the two where that is larger."""
     depths, num_runs = list(samples.values()), len(samples[first])
     variance = max(_pool(depths), _pool([samples[first], samples[second]]))
     half = stats.t.ppf(0.975, len(depths) * (num_runs - 1)) * np.sqrt(variance * 2 / num_runs)
@@ -60,17 +55,6 @@ def _pool(depths: list[list[float]]) -> float:
     return float(np.mean([np.var(losses, ddof=1) for losses in depths]))
 
 
-INTERVALS = {1: find_paired_interval, 2: find_pooled_interval}
-
-
-def test_page_says_which_results_are_of_an_earlier_version() -> None:
-    """Results of the former layout stand under the heading that says so."""
-    earlier = PAGE[PAGE.index("## An earlier version") :]
-    for path in RESULTS:
-        is_earlier = json.loads(path.read_bytes())["version"] == 1
-        assert (f"depth/{path.parent.name}/results.json" in earlier) == is_earlier
-
-
 def test_there_are_results() -> None:
     """The page rests on these comparisons."""
-    assert [path.parent.name for path in RESULTS] == ["defaults", "shakespeare", "warpeace", "warpeace-width"]
+    assert [path.parent.name for path in RESULTS] == ["defaults", "tinyshakespeare"]
