@@ -163,6 +163,7 @@ int main(int argc, char **argv)
     for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) {
         run(2, 37, 33, 1, is_bf16, 1);  /* enough rows for several groups */
         run(3, 1, 200, 2, is_bf16, 1);  /* enough units for a team of threads */
+        run(3, 37, 96, 1, is_bf16, 1);  /* whole blocks of 32 units, for which AMX has code of its own */
         run_gradient(40, 1030, 260, 1, is_bf16); /* enough sums for several parts on AMX */
         for (int n = 0; n < 6; n++)
             for (int64_t B = 1; B < 16; B += 4) {

@@ -21,6 +21,7 @@ from charlm.model import CharLM
 in_both_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 
 SHAPES = [(1, 1, 1), (1, 3, 31), (7, 1, 33), (5, 13, 64), (3, 6, 128), (4, 37, 31), (6, 2, 1), (2, 64, 200)]
+SHAPES += [(1, 17, 64), (3, 70, 96)]  # on AMX whole blocks of 32 units have code of their own
 """T, B, H."""
 
 Arguments = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -156,7 +157,9 @@ def test_inference_gives_the_same_bits(dtype: torch.dtype, instruction_set: str)
 @pytest.mark.usefixtures("_restored_threads")
 @on_every_instruction_set
 @in_both_dtypes
-@pytest.mark.parametrize(("batch_size", "hidden_size"), [(2, 33), (13, 33), (37, 33), (64, 33), (1, 33), (1, 200)])
+@pytest.mark.parametrize(
+    ("batch_size", "hidden_size"), [(2, 33), (13, 33), (37, 33), (64, 33), (1, 33), (1, 200), (2, 96), (70, 96)]
+)
 def test_threads_give_the_same_bits(
     batch_size: int, hidden_size: int, dtype: torch.dtype, instruction_set: str
 ) -> None:

@@ -33,7 +33,7 @@ INSTRUCTION_SETS: dict[str, tuple[str, ...]] = {"portable": ()}
 """The compiler flags of each instruction set of this architecture, from fastest to slowest."""
 if platform.machine() in {"x86_64", "AMD64"}:
     INSTRUCTION_SETS = {
-        "amx": (*X86_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"),
+        "amx": (*X86_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-mprfchw"),
         "avx512_bf16": (*X86_AVX512, "-mavx512bf16"),
         "avx512": X86_AVX512,
         "avx2": X86_AVX2,

@@ -27,20 +27,19 @@ INLINE void step_backward(const Sequence *s, const Scratch *scratch, const Plan 
     float *carry = scratch->carry + row * P + unit;
     Floats grad_c;
     memcpy(&grad_c, carry, sizeof grad_c);
-    const Floats i = load(s->gates, at, count, is_bf16), f = load(s->gates, at + H, count, is_bf16);
-    const Floats g = load(s->gates, at + 2 * H, count, is_bf16), o = load(s->gates, at + 3 * H, count, is_bf16);
-    const Floats c_before = load(s->cells, before, count, is_bf16);
-    const Floats tanh_c = hyperbolic_tangent(load(s->cells, after, count, is_bf16));
+    const Cell cell = {
+        .i = load(s->gates, at, count, is_bf16), .f = load(s->gates, at + H, count, is_bf16),
+        .g = load(s->gates, at + 2 * H, count, is_bf16), .o = load(s->gates, at + 3 * H, count, is_bf16),
+        .c = load(s->cells, after, count, is_bf16),
+    };
     if (s->grad_hidden)
         grad_h += load(s->grad_hidden, before, count, is_bf16);
-    grad_c += grad_h * o * (1.0f - tanh_c * tanh_c);
-    const Floats grads[GATES] = {grad_c * g * (i * (1.0f - i)), grad_c * c_before * (f * (1.0f - f)),
-                                 grad_c * i * (1.0f - g * g), grad_h * tanh_c * (o * (1.0f - o))};
+    Floats grads[GATES];
+    grad_c = back_propagate_cell(&cell, load(s->cells, before, count, is_bf16), grad_h, grad_c, grads);
     for (int gate = 0; gate < GATES; gate++) {
         store(s->grad_gates_x, at + gate * H, grads[gate], count, is_bf16);
         store_operand(scratch->operands[t % 2] + row * scratch->stride, gate * P + unit, grads[gate], is_bf16);
     }
-    grad_c *= f;
     memcpy(carry, &grad_c, sizeof grad_c);
     if (t == 0)
         store(s->grad_c_first, b * H + unit, grad_c, count, false);

@@ -36,27 +36,25 @@ INLINE void step_forward(const Sequence *s, const Scratch *scratch, const Plan *
     float *carry = scratch->carry + row * plan->padded_size + unit;
     Floats c;
     memcpy(&c, carry, sizeof c);
-    const Floats i = sigmoid(sums[0] + load(s->gates_x, from, count, is_bf16));
-    const Floats f = sigmoid(sums[1] + load(s->gates_x, from + H, count, is_bf16));
-    const Floats g = hyperbolic_tangent(sums[2] + load(s->gates_x, from + 2 * H, count, is_bf16));
-    const Floats o = sigmoid(sums[3] + load(s->gates_x, from + 3 * H, count, is_bf16));
-    c = f * c + i * g;
-    const Floats h = o * hyperbolic_tangent(c);
-    memcpy(carry, &c, sizeof c);
-    store_operand(scratch->operands[(t + 1) % 2] + row * scratch->stride, unit, h, is_bf16);
+    Floats gates_x[GATES];
+    for (int gate = 0; gate < GATES; gate++)
+        gates_x[gate] = load(s->gates_x, from + gate * H, count, is_bf16);
+    const Cell cell = advance_cell(sums, gates_x, c);
+    memcpy(carry, &cell.c, sizeof c);
+    store_operand(scratch->operands[(t + 1) % 2] + row * scratch->stride, unit, cell.h, is_bf16);
     const int64_t after = ((t + 1) * s->B + b) * H + unit;
-    store(s->hidden, after, h, count, is_bf16);
+    store(s->hidden, after, cell.h, count, is_bf16);
     if (s->gates) {
         const int64_t at = (t * s->B + b) * GATES * H + unit;
-        store(s->gates, at, i, count, is_bf16);
-        store(s->gates, at + H, f, count, is_bf16);
-        store(s->gates, at + 2 * H, g, count, is_bf16);
-        store(s->gates, at + 3 * H, o, count, is_bf16);
-        store(s->cells, after, c, count, is_bf16);
+        store(s->gates, at, cell.i, count, is_bf16);
+        store(s->gates, at + H, cell.f, count, is_bf16);
+        store(s->gates, at + 2 * H, cell.g, count, is_bf16);
+        store(s->gates, at + 3 * H, cell.o, count, is_bf16);
+        store(s->cells, after, cell.c, count, is_bf16);
     }
     if (t == s->T - 1) {
-        store(s->h_last, b * H + unit, h, count, false);
-        store(s->c_last, b * H + unit, c, count, false);
+        store(s->h_last, b * H + unit, cell.h, count, false);
+        store(s->c_last, b * H + unit, cell.c, count, false);
     }
 }
 
@@ -123,8 +121,16 @@ INLINE void forward_rows(const Sequence *s, const Plan *plan, int64_t part, Team
         amx_end();
 }
 
+#if HAS_AMX
+#include "amx_forward.h"
+#endif
+
 int NAMED(lstm_forward_, LSTM_PATH)(const Sequence *s)
 {
+#if HAS_AMX
+    if (is_pipelined(s))
+        return run_forward(s);
+#endif
     Plan plan;
     const int64_t depth = round_up(s->H, HAS_AMX ? AMX_DEPTH : LANES);
     if (!make_plan(&plan, s, depth, round_up(s->H, LANES) / LANES))

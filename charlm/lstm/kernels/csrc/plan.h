@@ -11,6 +11,7 @@
 #pragma once
 
 #include "amx.h"
+#include "cell.h"
 #include "lstm.h"
 
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #define JOIN(a, b) a##b
 #define NAMED(name, path) JOIN(name, path)
 
-enum { ALIGNMENT = 64, GATES = 4, MAX_ROWS = HAS_AMX ? 2 * AMX_ROWS : TILE_ROWS };
+enum { ALIGNMENT = 64, MAX_ROWS = HAS_AMX ? 2 * AMX_ROWS : TILE_ROWS };
 
 /* The scratch memory of one thread, a part of the allocation that also holds the packed weights. */
 typedef struct {
