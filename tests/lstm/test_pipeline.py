@@ -66,3 +66,26 @@ def test_forward(T: int, B: int, H: int, is_lookup: bool, dtype: torch.dtype, in
     assert [torch.equal(x, y) for x, y in zip(actual, expected, strict=True)] == [True] * 5
     without_saving = run(rows, weight_hh, h, c, needs_backward=False)
     assert [torch.equal(x, y) for x, y in zip(without_saving, actual[:3], strict=True)] == [True] * 3
+
+
+@needs_compiler
+@on_every_instruction_set
+@in_both_dtypes
+@pytest.mark.parametrize("has_gradients", [False, True], ids=["hidden", "all"])
+@pytest.mark.parametrize(("T", "B", "H"), SIZES)
+def test_backward(T: int, B: int, H: int, has_gradients: bool, dtype: torch.dtype, instruction_set: str) -> None:
+    """All gradients have the same bits, with and without gradients of the state after the last step."""
+    torch.manual_seed(0)
+    weight_hh, gates = torch.randn(4 * H, H) / H**0.5, torch.rand(T, B, 4 * H).to(dtype)
+    cells, grad_hidden = torch.randn(T + 1, B, H).to(dtype), torch.randn(T, B, H).to(dtype)
+    grads = (grad_hidden, torch.randn(B, H), torch.randn(B, H)) if has_gradients else (grad_hidden, None, None)
+    actual = cpu.run_backward(gates, cells, weight_hh, grads, instruction_set)
+    grad_gates, *grad_state = cpu.run_backward(
+        widen_gates(gates),
+        widen(cells),
+        widen_weights(weight_hh),
+        tuple(None if x is None else widen(x) for x in grads),
+        instruction_set,
+    )
+    expected = narrow_gates(grad_gates), *map(narrow, grad_state)
+    assert [torch.equal(x, y) for x, y in zip(actual, expected, strict=True)] == [True] * 3

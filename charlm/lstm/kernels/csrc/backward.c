@@ -1,20 +1,30 @@
 /* The backward pass of one LSTM layer over a whole sequence, for one instruction set; plan.h describes the method. */
 #include "plan.h"
 
-/* Pack U transposed: the value at depth gate * P + j and column k is U[gate * H + j][k]. */
+/* Return where the products read the gradient of a gate of a unit. On AMX the gates of 32 units lie together. */
+INLINE int64_t depth_of(const Plan *plan, int gate, int64_t unit, bool is_bf16)
+{
+    if (is_bf16 && HAS_AMX)
+        return (unit / AMX_DEPTH * GATES + gate) * AMX_DEPTH + unit % AMX_DEPTH;
+    return gate * plan->padded_size + unit;
+}
+
+/* Pack U transposed: the value at the depth of a gate of unit j and column k is U[gate * H + j][k]. */
 static void pack_backward(const Sequence *s, const Plan *plan, bool is_bf16)
 {
-    const int64_t P = plan->padded_size, depth_of_step = plan->depth / plan->steps;
+    const int64_t depth_of_step = plan->depth / plan->steps;
 #pragma omp parallel for num_threads((int)plan->num_parts) schedule(static)
     for (int64_t block = 0; block < plan->num_blocks; block++)
-        for (int64_t step = 0; step < plan->steps; step++)
-            for (int vector = 0; vector < VECTORS; vector++) {
-                const int64_t k = step * depth_of_step, unit = block * BLOCK + vector * LANES;
-                const Floats x = load_weights(s, (int)(k / P), k % P, unit);
-                const Floats next = load_weights(s, (int)(k / P), k % P + 1, unit);
-                const int64_t at = ((block * plan->steps + step) * VECTORS + vector) * LANES;
-                store(plan->packed, at, pair_up(x, next, is_bf16), LANES, false);
-            }
+        for (int gate = 0; gate < GATES; gate++)
+            for (int64_t unit = 0; unit < plan->depth / GATES; unit += depth_of_step)
+                for (int vector = 0; vector < VECTORS; vector++) {
+                    const int64_t column = block * BLOCK + vector * LANES;
+                    const Floats x = load_weights(s, gate, unit, column);
+                    const Floats next = load_weights(s, gate, unit + 1, column);
+                    const int64_t step = depth_of(plan, gate, unit, is_bf16) / depth_of_step;
+                    const int64_t at = ((block * plan->steps + step) * VECTORS + vector) * LANES;
+                    store(plan->packed, at, pair_up(x, next, is_bf16), LANES, false);
+                }
 }
 
 /* Back-propagate through step t for one row and one vector of units: from the gradient of h to those of the
@@ -38,7 +48,8 @@ INLINE void step_backward(const Sequence *s, const Scratch *scratch, const Plan 
     grad_c = back_propagate_cell(&cell, load(s->cells, before, count, is_bf16), grad_h, grad_c, grads);
     for (int gate = 0; gate < GATES; gate++) {
         store(s->grad_gates_x, at + gate * H, grads[gate], count, is_bf16);
-        store_operand(scratch->operands[t % 2] + row * scratch->stride, gate * P + unit, grads[gate], is_bf16);
+        store_operand(scratch->operands[t % 2] + row * scratch->stride, depth_of(plan, gate, unit, is_bf16),
+                      grads[gate], is_bf16);
     }
     memcpy(carry, &grad_c, sizeof grad_c);
     if (t == 0)
@@ -121,10 +132,19 @@ INLINE void backward_rows(const Sequence *s, const Plan *plan, int64_t part, boo
         amx_end();
 }
 
+#if HAS_AMX
+#include "amx_backward.h"
+#endif
+
 int NAMED(lstm_backward_, LSTM_PATH)(const Sequence *s)
 {
+#if HAS_AMX
+    if (is_pipelined(s))
+        return run_backward(s);
+#endif
     Plan plan;
-    if (!make_plan(&plan, s, GATES * round_up(s->H, LANES), round_up(s->H, BLOCK) / BLOCK))
+    const int64_t depth = GATES * round_up(s->H, s->is_bf16 && HAS_AMX ? AMX_DEPTH : LANES);
+    if (!make_plan(&plan, s, depth, round_up(s->H, BLOCK) / BLOCK))
         return 1;
     pack_backward(s, &plan, s->is_bf16);
 #pragma omp parallel for num_threads((int)plan.num_parts) schedule(static, 1)
