@@ -45,8 +45,7 @@ INLINE void back_propagate_row(const Part *part, int64_t t, int64_t block, int64
     float *carry = part->scratch.carry + row * H + unit;
     char *operands = part->scratch.operands[(s->T - 1 - t) % 2] + row * part->scratch.stride;
     Floats grads[2][GATES];
-    if (part->prefetches)
-        prefetch_ahead_backward(part, t, block, row);
+    prefetch_ahead_backward(part, t, block, row);
     for (int half = 0; half < 2; half++) {
         const int64_t lane = half * LANES;
         const Cell cell = {

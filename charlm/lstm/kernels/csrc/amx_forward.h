@@ -47,8 +47,8 @@ INLINE void compute_row_forward(const Part *part, Item item, int64_t row, const 
     const int64_t after = ((t + 1) * s->B + b) * H + unit;
     float *carry = part->scratch.carry + row * H + unit;
     Cell cells[2];
-    if (part->prefetches)
-        prefetch_ahead_forward(part, item, row);
+    prefetch_ahead_forward(part, item, row);
+#pragma GCC unroll 2 /* mixes the long chains of operations of both */
     for (int half = 0; half < 2; half++) {
         Floats products[GATES], gates_x[GATES];
         for (int gate = 0; gate < GATES; gate++) {

@@ -17,8 +17,7 @@ enum {
     CHUNK = 2 * LANES,                  /* units of a block, and depths of a tile */
     TILE_BYTES = AMX_PAIRS * AMX_ROW_BYTES,
     SUMS_WIDTH = GATES * CHUNK + LANES, /* a cache line more: rows must not share cache sets */
-    SUMS_BYTES = SUMS_WIDTH * 4,
-    L2_BYTES = 2 << 20                  /* of all processors with AMX so far */
+    SUMS_BYTES = SUMS_WIDTH * 4
 };
 
 typedef float Sums[2 * AMX_ROWS][SUMS_WIDTH];
@@ -29,7 +28,6 @@ typedef struct {
     const Plan *plan;
     Scratch scratch;
     int64_t first_row, rows;
-    bool prefetches;
 } Part;
 
 /* Steps are numbered in the order in which they are computed: a step reads the operands that the one before wrote. */
@@ -53,8 +51,7 @@ INLINE bool is_pipelined(const Sequence *s)
 INLINE Part begin_part(const Sequence *s, const Plan *plan, int64_t n)
 {
     const int64_t first_row = s->B * n / plan->num_parts, rows = s->B * (n + 1) / plan->num_parts - first_row;
-    const bool prefetches = s->H * s->H * GATES * 2 <= L2_BYTES / 2; /* else the weights need the whole cache */
-    return (Part){s, plan, get_scratch(plan, n, rows), first_row, rows, prefetches};
+    return (Part){s, plan, get_scratch(plan, n, rows), first_row, rows};
 }
 
 /* Store two vectors as bfloat16: a whole cache line, if `index` is a multiple of 32. */

@@ -3,7 +3,7 @@
  * The recurrent weights are packed once. Then each thread computes all T steps of its own rows of the batch without
  * synchronization; only a single row is split between threads (forward.c). In a step, the product for a group of a few
  * rows by a few vectors of hidden units is followed immediately by the elementwise operations on it, so that the
- * pre-activations stay in registers and the L1 cache.
+ * pre-activations stay in registers and the L1 cache. On AMX, pipeline.h computes the two side by side if it can.
  *
  * T time, B batch, H hidden width; P is H rounded up to whole vectors, the row length of the threads' scratch arrays,
  * in which the units beyond H stay zero. See lstm.h for the arrays.

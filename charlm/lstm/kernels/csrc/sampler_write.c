@@ -9,6 +9,7 @@
  *
  * V, E, H, L, T and B as in sampler.h; P is H rounded up to whole vectors. Units beyond H are zero.
  */
+#include "cell.h"
 #include "choice.h"
 #include "sampler_plan.h"
 #include "team.h"
@@ -67,14 +68,13 @@ INLINE void step_units(const Worker *w, int64_t l, int64_t t, int64_t row, int64
     const int64_t unit = block * LANES, symbol = layer->input == 0 ? w->ids[row] : 0;
     const float *addends = w->plan->s->packed + layer->addends + (symbol * layer->num_blocks + block) * BLOCK;
     float *carried = carry(w, l, row);
-    const Floats i = sigmoid(sums[0] + load(addends, 0, LANES, false));
-    const Floats f = sigmoid(sums[1] + load(addends, LANES, LANES, false));
-    const Floats g = hyperbolic_tangent(sums[2] + load(addends, 2 * LANES, LANES, false));
-    const Floats o = sigmoid(sums[3] + load(addends, 3 * LANES, LANES, false));
-    const Floats c = f * load(carried, unit, LANES, false) + i * g, h = o * hyperbolic_tangent(c);
-    store(carried, unit, c, LANES, false);
-    store(operand(w, l, t + 1, row), layer->input + unit, h, LANES, false);
-    store(operand(w, l + 1, t, row), unit, h, LANES, false);
+    Floats gates_x[GATES];
+    for (int gate = 0; gate < GATES; gate++)
+        gates_x[gate] = load(addends, gate * LANES, LANES, false);
+    const Cell cell = advance_cell(sums, gates_x, load(carried, unit, LANES, false));
+    store(carried, unit, cell.c, LANES, false);
+    store(operand(w, l, t + 1, row), layer->input + unit, cell.h, LANES, false);
+    store(operand(w, l + 1, t, row), unit, cell.h, LANES, false);
 }
 
 INLINE void store_logits(const Worker *w, int64_t row, int64_t block, const Floats *sums)
