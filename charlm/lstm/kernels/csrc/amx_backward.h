@@ -29,11 +29,11 @@ INLINE void prefetch_ahead_backward(const Part *part, int64_t t, int64_t block, 
     const Sequence *s = part->s;
     const int64_t row_of_step = (t - 1) * s->B + part->first_row, n = block * part->rows + row;
     const int64_t gates = row_of_step * GATES * s->H + n * GATES * CHUNK, units = row_of_step * s->H + n * CHUNK;
-    prefetch_lines(s->gates, gates, GATES * CHUNK, 0);
-    prefetch_lines(s->cells, units, CHUNK, 0);
+    prefetch_lines(s->gates, gates, GATES * CHUNK, false);
+    prefetch_lines(s->cells, units, CHUNK, false);
     if (s->grad_hidden)
-        prefetch_lines(s->grad_hidden, units, CHUNK, 0);
-    prefetch_lines(s->grad_gates_x, gates, GATES * CHUNK, 1);
+        prefetch_lines(s->grad_hidden, units, CHUNK, false);
+    prefetch_lines(s->grad_gates_x, gates, GATES * CHUNK, true);
 }
 
 /* Back-propagate through step t for 32 units of one row, from their gradients of h without grad_hidden. */

@@ -30,12 +30,12 @@ INLINE void prefetch_ahead_forward(const Part *part, Item item, int64_t row)
     const int64_t row_of_step = (item.step + 1) * s->B + part->first_row, n = item.block * part->rows + row;
     const int64_t gates = row_of_step * GATES * s->H + n * GATES * CHUNK, units = (row_of_step + s->B) * s->H + n * CHUNK;
     if (!s->ids)
-        prefetch_lines(s->gates_x, gates, GATES * CHUNK, 0);
-    prefetch_lines(s->hidden, units, CHUNK, 1);
+        prefetch_lines(s->gates_x, gates, GATES * CHUNK, false);
+    prefetch_lines(s->hidden, units, CHUNK, true);
     if (!s->gates)
         return;
-    prefetch_lines(s->gates, gates, GATES * CHUNK, 1);
-    prefetch_lines(s->cells, units, CHUNK, 1);
+    prefetch_lines(s->gates, gates, GATES * CHUNK, true);
+    prefetch_lines(s->cells, units, CHUNK, true);
 }
 
 /* Compute the next h and c of 32 units of one row. */

@@ -62,11 +62,14 @@ INLINE void store_line(void *array, int64_t index, Floats x, Floats next)
 }
 
 /* Prefetch the cache lines of `count` bfloat16 into the second-level cache, to read or to write them. */
-INLINE void prefetch_lines(const void *array, int64_t index, int64_t count, const int is_written)
+INLINE void prefetch_lines(const void *array, int64_t index, int64_t count, const bool is_written)
 {
     const char *from = (const char *)array + index * 2;
     for (int64_t byte = 0; byte < count * 2; byte += 64)
-        __builtin_prefetch(from + byte, is_written, 2);
+        if (is_written)
+            __builtin_prefetch(from + byte, 1, 2);
+        else
+            __builtin_prefetch(from + byte, 0, 2);
 }
 
 /* Return the n-th item. */
