@@ -82,6 +82,27 @@ def test_history_changes(talk: CharlmCommand, trained: TrainedModel) -> None:
     assert_mistake(talk("//\n"), "'/' (U+002F SOLIDUS)")
 
 
+def test_the_seed_after_the_largest_is_zero(talk: CharlmCommand, trained: TrainedModel) -> None:
+    """The largest seed can be given, and the turn after it has the seed 0."""
+    done = talk("/seed 9223372036854775807\n9\n\n", "--length", 5)
+    first = trained.sample("9", length=5, seed=2**63 - 1)
+    second = trained.sample(first, length=5, seed=0)
+    assert (done.status, done.out) == (0, f"{first[1:]}\n{second[6:]}\n")
+
+
+@pytest.mark.parametrize("command", ["/clear", "/history 8 gr"])
+def test_a_new_text_has_no_turns(talk: CharlmCommand, command: str) -> None:
+    """Once the text is replaced, the turns of the former one cannot be taken back."""
+    done = talk(f"9\n{command}\n/undo\n", "--length", 3)
+    assert (done.status, done.err) == (2, "Error: there is no turn to take back.\n")
+
+
+def test_blanks_at_the_end_of_a_line(talk: CharlmCommand, trained: TrainedModel) -> None:
+    """They are part of a text, but not of /quit."""
+    done = talk("9 gr \n/quit \n9\n", "--seed", 1, "--length", 5)
+    assert (done.status, done.out) == (0, f"{trained.sample('9 gr ', length=5, seed=1)[5:]}\n")
+
+
 def test_help_has_the_present_values(talk: CharlmCommand) -> None:
     """The commands are listed on stderr with the present settings; /quit ends before the next line."""
     done = talk("/temperature 0.25\n/help\n/quit\n9\n", "--seed", 11, "--length", 3)
@@ -110,8 +131,9 @@ def test_wrong_lines_of_a_pipe(talk: CharlmCommand, text: str | bytes, parts: li
 
 
 def test_long_line(talk: CharlmCommand, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line without an end is refused instead of filling the memory."""
+    """A line without an end is refused instead of filling the memory; one of the largest length is not."""
     monkeypatch.setattr("charlm.cli.interactive.MAX_PROMPT_BYTES", 10)
+    assert talk("9 green b\n", "--length", 3).status == 0
     assert_mistake(talk("x" * 11 + "\n"), "a line has more than 10 characters")
 
 

@@ -63,6 +63,7 @@ def test_default_directory(charlm: CharlmCommand, run: Path) -> None:
     assert json.loads(charlm("runs", "--json").out) == {"runs": []}
     shutil.copytree(run, "runs/copy")
     assert charlm("runs").out.splitlines()[1].startswith("runs/copy ")
+    assert len(charlm("runs", "runs", Path("runs").absolute()).out.splitlines()) == 2  # each run once
     done = charlm("runs", "--filter", "model.num_layers=3")
     assert (done.status, done.out, done.err) == (0, "", "None of the 1 runs is like that.\n")
 
