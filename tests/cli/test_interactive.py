@@ -224,6 +224,18 @@ def test_terminal(terminal: Terminal) -> None:
     assert terminal.wait() == 0
 
 
+def test_a_terminal_whose_output_goes_elsewhere(run: Path, trained: TrainedModel) -> None:
+    """If only the input is a terminal, stdout has what the model wrote and no prompt."""
+    keys, other = pty.openpty()
+    command = [sys.executable, "-m", "charlm", "sample", str(run), "--interactive", "--greedy", "--length", "5"]
+    with subprocess.Popen(command, stdin=other, stdout=subprocess.PIPE, stderr=other, text=True) as process:
+        os.write(keys, b"9\n\x04")
+        out, _ = process.communicate(timeout=TIMEOUT_S)
+    os.close(keys)
+    os.close(other)
+    assert (process.returncode, out) == (0, f"{trained.sample('9', length=5, temperature=0)[1:]}\n")
+
+
 def test_ctrl_c_without_a_terminal(run: Path) -> None:
     """SIGINT ends a dialogue that reads a pipe, as it ends any command."""
     with in_subprocess("sample", run, "--interactive", "--length", 3, stdin=-1) as process:

@@ -13,6 +13,7 @@ from charlm.cli.tables import format_duration
         (59.6, "1 min 00 s"),
         (3599.4, "59 min 59 s"),
         (3600, "1 h 00 min"),
+        (20_820, "5 h 47 min"),
         (7 * 24 * 3600 + 61, "168 h 01 min"),
     ],
 )
