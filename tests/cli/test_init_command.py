@@ -6,8 +6,9 @@ import pytest
 from command_line import CharlmCommand, assert_mistake
 from texts import TEXT
 
-from charlm.cli.init import _name_text
-from charlm.config import load_config
+from charlm.cli.init import _name_text, explain
+from charlm.config import Config, load_config
+from charlm.training.proposal import Proposal
 
 
 @pytest.fixture
@@ -92,3 +93,11 @@ def test_nothing_is_overwritten(charlm: CharlmCommand, here: Path, kind: str) ->
 def test_names(path: str, name: str) -> None:
     """The file is named after its text."""
     assert _name_text(path) == name
+
+
+def test_only_proposed_regularization_has_a_reason() -> None:
+    """A key of regularization that is not proposed is not written."""
+    config = Config().replace("model", dropout=0.1, dropconnect=0.0)
+    reasons = explain(Proposal(config, 1000, 100, 3.0, 10.0, 4, 60.0))
+    assert reasons["model.dropout"] == "The text is read more than twice."
+    assert "model.dropconnect" not in reasons
