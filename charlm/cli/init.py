@@ -97,6 +97,8 @@ def _create(out: Path, content: str) -> None:
 
 def explain(proposal: "Proposal") -> dict[str, str]:
     """Return the reason for the value of each proposed key; the other keys are not written."""
+    from charlm.config import Config
+
     config = proposal.config
     width = (
         f"The widest of those tried that the time and the text allow: {proposal.num_parameters:,} parameters, which "
@@ -118,8 +120,10 @@ def explain(proposal: "Proposal") -> dict[str, str]:
         "train.checkpoint_every": "",
     }
     regularization = {
-        "model.dropout": (config.model.dropout, "The text is read more than twice."),
-        "model.dropconnect": (config.model.dropconnect, "The text is read more than 15 times."),
-        "train.average_decay": (config.train.average_decay, "The text is read more than twice."),
+        "model.dropout": "The text is read more than twice.",
+        "model.dropconnect": "The text is read more than 15 times.",
+        "train.average_decay": "The text is read more than twice.",
+        "train.decay_frac": "The text is read more than four times.",
     }
-    return reasons | {key: reason for key, (value, reason) in regularization.items() if value}
+    proposed = config.find_differences(Config())
+    return reasons | {key: reason for key, reason in regularization.items() if key in proposed}

@@ -154,12 +154,16 @@ def _set_steps(config: Config, steps: int, num_validations: int) -> Config:
 
 
 def _regularize(config: Config, num_passes: float) -> Config:
-    """Return the configuration with as much dropout and averaging as the passes over the text call for."""
+    """Return the configuration with as much dropout, averaging and time at the peak rate as the passes call for."""
     if num_passes <= 2:
         return config
-    config = config.replace("train", average_decay=0.99 if config.train.max_steps < 3000 else 0.998)
+    # the average must be short beside the fall of the rate
+    config = config.replace("train", average_decay=0.99 if config.train.max_steps < 10000 else 0.998)
+    if num_passes <= 4:
+        return config.replace("model", dropout=0.1)
+    config = config.replace("train", decay_frac=0.2)
     if num_passes <= 15:
-        return config.replace("model", dropout=0.1 if num_passes <= 4 else 0.3)
+        return config.replace("model", dropout=0.3)
     return config.replace("model", dropout=0.2, dropconnect=0.2)
 
 

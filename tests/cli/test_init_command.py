@@ -100,4 +100,7 @@ def test_only_proposed_regularization_has_a_reason() -> None:
     config = Config().replace("model", dropout=0.1, dropconnect=0.0)
     reasons = explain(Proposal(config, 1000, 100, 3.0, 10.0, 4, 60.0))
     assert reasons["model.dropout"] == "The text is read more than twice."
-    assert "model.dropconnect" not in reasons
+    assert not {"model.dropconnect", "train.decay_frac"} & set(reasons)
+    assert "train.decay_frac" in explain(
+        Proposal(config.replace("train", decay_frac=0.2), 1000, 100, 8.0, 10.0, 4, 60.0)
+    )

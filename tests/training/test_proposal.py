@@ -92,6 +92,7 @@ def test_dropout_follows_the_passes(
     found = propose(Config(), make_corpus(tmp_path / "text", num_chars), minutes)
     assert (found.config.model.dropout, found.config.model.dropconnect) == (dropout, dropconnect)
     assert (found.config.train.average_decay > 0) == (found.num_passes > 2) == (dropout > 0)
+    assert found.config.train.decay_frac == (0.2 if found.num_passes > 4 else 1.0)
 
 
 def test_validation_part(tmp_path: Path) -> None:
