@@ -4,6 +4,7 @@ A task of the cluster waits for the process of one run on its worker. It stops t
 and Dask gives the runs of a worker that leaves to others, where they go on from their checkpoints.
 """
 
+import asyncio
 import contextlib
 import logging
 import pickle
@@ -51,6 +52,7 @@ def open_cluster(address: str, directory: Path, warn: Callable[[str], None]) -> 
         raise InputError("--cluster needs Dask. Install it with: pip install 'charlm[cluster]'") from None
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a lost scheduler would leave a traceback
     try:
+        asyncio.run(_reach(address))
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError):
         raise ArgumentError(
@@ -60,6 +62,22 @@ def open_cluster(address: str, directory: Path, warn: Callable[[str], None]) -> 
         ) from None
     with client:
         yield ClusterPool(client, directory, warn)
+
+
+async def _reach(address: str) -> None:
+    """Connect to a scheduler, and close the connection.
+
+    A client that cannot connect stays half made until garbage collection closes it, and where that happens while
+    another client starts, both wait for one lock for ever. So a client is made only where a scheduler answers.
+
+    Raises:
+        OSError, ValueError: there is none, or the address is none.
+    """
+    from distributed import Security
+    from distributed.comm import connect
+
+    connection = await connect(address, timeout=CONNECT_S, **Security().get_connection_args("client"))
+    await connection.close()
 
 
 class ClusterPool:

@@ -178,8 +178,9 @@ def test_a_cluster_without_workers(planned: Plan, tmp_path: Path) -> None:
 
 
 def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong address is refused after a bounded time."""
+    """A wrong address is refused after a bounded time, and leaves no client that is half made."""
     monkeypatch.setattr("charlm.comparison.cluster.CONNECT_S", 0.2)
+    monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client was made"))
     for address in ("tcp://127.0.0.1:1", "nonsense", "gopher://127.0.0.1:1"):
         with (
             pytest.raises(ArgumentError, match=f"cluster: no scheduler of Dask answers at '{address}'"),
