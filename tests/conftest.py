@@ -26,9 +26,13 @@ _CACHE = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the user's cache out of the tests, set before any test module is imported: some build kernels on import."""
-    config.stash[_CACHE] = tempfile.mkdtemp(prefix="charlm-tests-")
-    os.environ["CHARLM_CACHE_DIR"] = config.stash[_CACHE]
+    """Keep the user's cache out of the tests, set before any test module is imported: some build kernels on import.
+
+    Workers of pytest-xdist inherit the directory of the process that started them, so each kernel is built once.
+    """
+    if not hasattr(config, "workerinput"):
+        config.stash[_CACHE] = tempfile.mkdtemp(prefix="charlm-tests-")
+        os.environ["CHARLM_CACHE_DIR"] = config.stash[_CACHE]
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is signal.SIG_IGN:  # the tests run as a background job, or after nohup
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -37,7 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
-    shutil.rmtree(config.stash[_CACHE], ignore_errors=True)
+    if _CACHE in config.stash:
+        shutil.rmtree(config.stash[_CACHE], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
