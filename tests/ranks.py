@@ -31,8 +31,7 @@ class Ranks:
         directory: where their output goes.
         arguments: of the command.
         prepare: what each process does first.
-        attempt: how often they were restarted.
-        store: of an earlier attempt; None for a new one.
+        store: of processes of which these are the restart; None for a new one.
     """
 
     def __init__(
@@ -41,14 +40,13 @@ class Ranks:
         directory: Path,
         *arguments: object,
         prepare: Prepare = do_nothing,
-        attempt: int = 0,
         store: TCPStore | None = None,
     ) -> None:
         self.store = store or TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
         self._directory = directory
         directory.mkdir(exist_ok=True)
         line = [str(argument) for argument in arguments]
-        places = [_environment(rank, size, attempt, self.store.port) for rank in range(size)]
+        places = [_environment(rank, size, self.store.port) for rank in range(size)]
         self.processes: list[BaseProcess] = [
             CONTEXT.Process(target=_serve, args=(place, directory, line, prepare)) for place in places
         ]
@@ -71,7 +69,7 @@ def run_ranks(size: int, directory: Path, *arguments: object, prepare: Prepare =
     return Ranks(size, directory, *arguments, prepare=prepare).wait()
 
 
-def _environment(rank: int, size: int, attempt: int, port: int) -> dict[str, str]:
+def _environment(rank: int, size: int, port: int) -> dict[str, str]:
     return {
         "RANK": str(rank),
         "WORLD_SIZE": str(size),
@@ -80,7 +78,6 @@ def _environment(rank: int, size: int, attempt: int, port: int) -> dict[str, str
         "MASTER_ADDR": "localhost",
         "MASTER_PORT": str(port),
         "TORCHELASTIC_RUN_ID": "test",
-        "TORCHELASTIC_RESTART_COUNT": str(attempt),
     }
 
 

@@ -12,7 +12,6 @@ class Launch(NamedTuple):
         size: number of all processes.
         local_rank: its number among those of its machine, from 0.
         local_size: number of processes of its machine.
-        attempt: how often torchrun has restarted the processes.
         host: machine of torchrun's key-value store.
         port: of the store.
     """
@@ -21,7 +20,6 @@ class Launch(NamedTuple):
     size: int
     local_rank: int
     local_size: int
-    attempt: int
     host: str
     port: int
 
@@ -35,7 +33,6 @@ def read_launch() -> Launch | None:
         size=int(os.environ["WORLD_SIZE"]),
         local_rank=int(os.environ["LOCAL_RANK"]),
         local_size=int(os.environ["LOCAL_WORLD_SIZE"]),
-        attempt=int(os.environ["TORCHELASTIC_RESTART_COUNT"]),
         host=os.environ["MASTER_ADDR"],
         port=int(os.environ["MASTER_PORT"]),
     )

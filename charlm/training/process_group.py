@@ -8,7 +8,6 @@ Dimensions: B streams of the whole batch, H hidden width.
 """
 
 import io
-import itertools
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,15 +25,13 @@ from charlm.inference.evaluation import Text
 from charlm.system.launch import Launch, read_launch
 from charlm.system.memory import explain_shortage
 from charlm.training.distribution import ALONE, Group
+from charlm.training.rendezvous import agree_on_name, connect
 
 TIMEOUT = timedelta(minutes=30)
 """How long a process waits for the others without a sign of life; then the run fails."""
 
 SIGN_INTERVAL_S = 10.0
 """How often the first process shows a sign of life while it validates."""
-
-_NUMBERS = itertools.count()
-"""Numbers the groups that this process joins."""
 
 
 class LaunchedGroup(Group):
@@ -58,10 +55,8 @@ class LaunchedGroup(Group):
         if has_gpu and launch.local_rank < torch.cuda.device_count():
             torch.cuda.set_device(launch.local_rank)
         with self._talking():
-            self._store = distributed.TCPStore(  # type: ignore[attr-defined]
-                launch.host, launch.port, is_master=False, timeout=TIMEOUT
-            )
-            name = f"charlm {launch.attempt} {launch.size} {next(_NUMBERS)}"  # the store outlives a restart
+            self._store = connect(launch, TIMEOUT)
+            name = agree_on_name(self._store, self.rank, self.size, TIMEOUT)
             self._notes = distributed.PrefixStore(name, self._store)  # type: ignore[attr-defined]
             distributed.init_process_group(
                 "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
@@ -162,13 +157,18 @@ class LaunchedGroup(Group):
         try:
             yield
         except RuntimeError as error:
-            is_late = "timed out" in str(error).lower() or "timeout" in str(error).lower()
-            minutes = TIMEOUT.total_seconds() / 60
             raise CharlmError(
-                f"rank {self.rank} of {self.size} lost the other processes of the run: "
-                + (f"no answer in {minutes:g} minutes. " if is_late else "one has ended, or cannot be reached. ")
-                + "What was saved before is intact; start the same command again with --resume."
+                f"rank {self.rank} of {self.size} lost the other processes of the run: {describe_loss(error)}. "
+                "What was saved before is intact; start the same command again with --resume."
             ) from None
+
+
+def describe_loss(error: RuntimeError) -> str:
+    """Return what the failure of an exchange says of the other processes."""
+    message = str(error).lower()
+    if ("timed out" in message or "timeout" in message) and "refused" not in message:  # gloo: timed out ... refused
+        return f"no answer in {TIMEOUT.total_seconds() / 60:g} minutes"
+    return "one has ended, or cannot be reached"
 
 
 class _WatchedText:

@@ -9,11 +9,11 @@ def test_a_process_of_torchrun_knows_its_place(monkeypatch: pytest.MonkeyPatch) 
     """The variables that torchrun sets are read as numbers."""
     values = {
         "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "MASTER_ADDR": "host",
-        "MASTER_PORT": "2950", "TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_RESTART_COUNT": "3",
+        "MASTER_PORT": "2950", "TORCHELASTIC_RUN_ID": "none",
     }  # fmt: skip
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    assert read_launch() == Launch(5, 8, 1, 4, 3, "host", 2950)
+    assert read_launch() == Launch(5, 8, 1, 4, "host", 2950)
 
 
 def test_another_process_has_no_place(monkeypatch: pytest.MonkeyPatch) -> None:

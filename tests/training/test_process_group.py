@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from charlm.config import Config
 from charlm.runs.checkpoint import load_checkpoint
 from charlm.runs.directory import RunDirectory
 from charlm.training.loop import train
+from charlm.training.process_group import describe_loss
 
 MAX_DIFFERENCE_NATS = 1e-4
 """Differences of a short run's losses by rounding, between numbers of processes."""
@@ -208,6 +210,20 @@ def test_no_process_waits_for_ever(config_path: Path, tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == 7
 
 
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("[pair.cc:152] timed out connecting: SO_ERROR: Connection refused, remote=[10.0.0.2]:2704", "one has ended"),
+        ("[buffer.cc:53] Timed out waiting 1800000ms for recv operation to complete", "no answer in 30 minutes"),
+        ("wait timeout after 1800000ms, keys: /name for 5f", "no answer in 30 minutes"),
+        ("[pair.cc:547] Connection closed by peer [10.0.0.2]:2704", "one has ended"),
+    ],
+)
+def test_the_reason_of_a_loss(message: str, expected: str) -> None:
+    """A process that refuses a connection has ended; that is not told as a long silence."""
+    assert describe_loss(RuntimeError(message)).startswith(expected)
+
+
 def validate_slowly(rank: int) -> None:
     """Let the validation take longer than the others wait for a sign of life, and show such signs."""
     from charlm.inference import evaluation
@@ -297,7 +313,7 @@ def test_restarted_processes_resume_their_own_run(config_path: Path, tmp_path: P
     first_attempt = Ranks(2, tmp_path / "logs", *line, prepare=die_once)
     first_attempt.wait()
     assert load_checkpoint(tmp_path / "broken" / "last.pt").step == 14
-    outcomes = Ranks(2, tmp_path / "logs", *line, attempt=1, store=first_attempt.store).wait()
+    outcomes = Ranks(2, tmp_path / "logs", *line, store=first_attempt.store).wait()
     assert [outcome.status for outcome in outcomes] == [0, 0], outcomes
     run_ranks(2, tmp_path / "logs", "train", config_path, "--out", tmp_path / "unbroken")
     assert_equal_runs(tmp_path / "broken", tmp_path / "unbroken")
@@ -309,12 +325,12 @@ def test_restarted_processes_leave_an_older_run_alone(config: Config, config_pat
     before = RunDirectory(tmp_path / "run").last_path.read_bytes()
     line = ("train", config_path, "--set", "train.max_steps=40", "--out", tmp_path / "run")
     ranks = Ranks(2, tmp_path / "logs", *line)
-    for attempt in (1, 2):
+    for _ in range(2):
         first, second = ranks.wait()
         assert first.status == 2
         assert "already holds a run" in first.err
         assert second == (2, "", "")
-        ranks = Ranks(2, tmp_path / "logs", *line, attempt=attempt, store=ranks.store)
+        ranks = Ranks(2, tmp_path / "logs", *line, store=ranks.store)
     ranks.wait()
     assert RunDirectory(tmp_path / "run").last_path.read_bytes() == before
 
@@ -331,14 +347,22 @@ main()
 
 
 def test_torchrun_goes_on_after_a_kill(config_path: Path, tmp_path: Path) -> None:
-    """Torchrun itself restarts a run of which a process is killed, and the run resumes and ends."""
+    """The torchruns of two machines restart a run of which a process is killed, and the run resumes and ends.
+
+    The one that lost its process counts the restart; the other one may join it without counting.
+    """
     (tmp_path / "dying.py").write_text(DYING)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
-    line = [str(tmp_path / "dying.py"), "train", str(config_path), "--out", str(tmp_path / "run")]
+    with socket.create_server(("localhost", 0)) as server:
+        endpoint = f"localhost:{server.getsockname()[1]}"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=1"]
+    launcher += ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", "--rdzv-id=test"]
+    line = [*launcher, str(tmp_path / "dying.py"), "train", str(config_path), "--out", str(tmp_path / "run")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launcher, *line], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "bits" in done.stdout
-    assert "lost the other processes of the run: one has ended" in done.stderr
-    assert "resuming after step 14" in done.stderr
+    pipe = subprocess.PIPE
+    machines = [subprocess.Popen(line, env=environment, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
+    outputs, errors = zip(*(machine.communicate() for machine in machines), strict=True)
+    assert [machine.returncode for machine in machines] == [0, 0], errors
+    assert "".join(outputs).count("bits per character, best") == 1
+    assert "".join(errors).count("lost the other processes of the run: one has ended") == 1
+    assert "resuming after step 14" in "".join(errors)
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == 30
