@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from ssl import SSLError
 from typing import TYPE_CHECKING
 
 from charlm.comparison.process import POLL_S, Task
@@ -54,12 +55,8 @@ def open_cluster(address: str, directory: Path, warn: Callable[[str], None]) -> 
     try:
         asyncio.run(_reach(address))
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError):
-        raise ArgumentError(
-            "cluster",
-            f"no scheduler of Dask answers at {address!r} within {CONNECT_S} seconds. Start one with 'dask scheduler', "
-            "or give the address that it prints, as in tcp://host:8786.",
-        ) from None
+    except (OSError, ValueError) as error:
+        raise ArgumentError("cluster", _explain(address, error)) from None
     with client:
         yield ClusterPool(client, directory, warn)
 
@@ -72,12 +69,31 @@ async def _reach(address: str) -> None:
 
     Raises:
         OSError, ValueError: there is none, or the address is none.
+        SSLError, FileNotFoundError: Dask's settings of TLS are wrong, missing, or demand another address.
     """
     from distributed import Security
     from distributed.comm import connect
 
-    connection = await connect(address, timeout=CONNECT_S, **Security().get_connection_args("client"))
+    settings = Security().get_connection_args("client")
+    try:
+        connection = await connect(address, timeout=CONNECT_S, **settings)
+    except (TypeError, RuntimeError) as error:
+        raise SSLError(1, str(error)) from None
     await connection.close()
+
+
+def _explain(address: str, error: Exception) -> str:
+    """Return why no scheduler was reached, and what to do."""
+    if any(isinstance(cause, SSLError | FileNotFoundError) for cause in (error, error.__cause__)):
+        return (
+            f"Dask cannot connect to {address!r} with its settings of TLS: {str(error).rstrip('.')}. Give it ca-file, "
+            "client.cert and client.key below distributed.comm.tls in ~/.config/dask/*.yaml, or the first one as "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE; the others have such names too."
+        )
+    return (
+        f"no scheduler of Dask answers at {address!r} within {CONNECT_S} seconds. Start one with 'dask scheduler', "
+        "or give the address that it prints, as in tcp://host:8786."
+    )
 
 
 class ClusterPool:

@@ -1,6 +1,7 @@
 """A comparison on a Dask cluster: its results, and what happens when a part of it dies."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 from command_line import in_subprocess
@@ -187,6 +189,57 @@ def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             open_cluster(address, tmp_path, print),
         ):
             pass
+
+
+def sign(path: Path) -> Path:
+    """Write a certificate that is its own authority, with its key beside it, and return its path."""
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=cluster", "-days", "2"]
+    command += ["-out", str(path), "-keyout", str(path.with_suffix(".key"))]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+def tls_settings(certificate: Path) -> dict[str, object]:
+    """Return Dask's settings, by which all three parts prove themselves with one certificate."""
+    settings: dict[str, object] = {"distributed.comm.tls.ca-file": str(certificate)}
+    for name in ("scheduler", "worker", "client"):
+        settings[f"distributed.comm.tls.{name}.cert"] = str(certificate)
+        settings[f"distributed.comm.tls.{name}.key"] = str(certificate.with_suffix(".key"))
+    return settings
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="NOT TESTED: openssl is not installed")
+def test_a_cluster_with_tls(planned: Plan, tmp_path: Path) -> None:
+    """By Dask's own settings runs are trained over TLS; settings that do not fit are a mistake that is named."""
+    other = sign(tmp_path / "other.pem")
+    with (
+        dask.config.set(tls_settings(sign(tmp_path / "cluster.pem"))),
+        LocalCluster(n_workers=1, processes=False, protocol="tls", host="127.0.0.1", dashboard_address=None) as local,
+    ):
+        assert local.scheduler_address.startswith("tls://")
+        with open_cluster(local.scheduler_address, tmp_path, print) as pool:
+            assert run_comparison(planned, tmp_path, pool, lambda _: None) == {}
+        for settings, reason in (
+            ({"distributed.comm.tls.ca-file": "/nowhere.pem"}, "No such file"),
+            ({"distributed.comm.tls.ca-file": str(other)}, "certificate does not match"),
+            ({"distributed.comm.tls.ca-file": None}, "TLS expects"),
+        ):
+            with (
+                dask.config.set(settings),
+                pytest.raises(ArgumentError, match=f"with its settings of TLS: .*{reason}.*client.key"),
+                open_cluster(local.scheduler_address, tmp_path, print),
+            ):
+                pass
+
+
+def test_a_cluster_without_tls_where_it_is_demanded(tmp_path: Path) -> None:
+    """An address without TLS is refused where Dask's settings demand it."""
+    with (
+        dask.config.set({"distributed.comm.require-encryption": True}),
+        pytest.raises(ArgumentError, match="with its settings of TLS: encryption required"),
+        open_cluster("tcp://127.0.0.1:1", tmp_path, print),
+    ):
+        pass
 
 
 def test_without_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
