@@ -81,26 +81,34 @@ def measure(config: Config, num_steps: int, is_ddp: bool) -> None:
     """Take steps in one of several processes; the first one prints what it measured as JSON."""
     keep_freed_memory()
     with join() as group:
-        stopwatch = Stopwatch(group, is_ddp)
-        session = Session(config, load_corpus(config.data.path, config.data.level))
-        share(session, group)
-        if is_ddp:
-            session.model = Wrapped(session.model)  # type: ignore[assignment]
-        for _ in range(WARM_UP_STEPS):
-            session.take_step()
-        group.find_maxima(0)
-        bytes_before, stopwatch.total_s, durations_s = count_loopback_bytes(), 0.0, []
-        for _ in range(num_steps):
-            began_at_s = time.perf_counter()
-            session.take_step()
-            group.find_maxima(0, 0)
-            durations_s.append(time.perf_counter() - began_at_s)
-        group.find_maxima(0)
+        record = take_steps(config, num_steps, is_ddp, group)  # DDP's objects end with it, before the group does
         if group.is_first:
-            num_bytes = (count_loopback_bytes() - bytes_before) / num_steps
-            exchange_s = stopwatch.total_s / num_steps
-            record = {"step_s": median(durations_s), "exchange_s": exchange_s, "bytes": num_bytes}
-            click.echo(json.dumps(record | {"chars_per_s": session.chars_per_step / median(durations_s)}))
+            click.echo(json.dumps(record))
+
+
+def take_steps(config: Config, num_steps: int, is_ddp: bool, group: Group) -> dict[str, float]:
+    """Take steps with the other processes of a group, and return what was measured."""
+    stopwatch = Stopwatch(group, is_ddp)
+    session = Session(config, load_corpus(config.data.path, config.data.level))
+    share(session, group)
+    if is_ddp:
+        session.model = Wrapped(session.model)  # type: ignore[assignment]
+    for _ in range(WARM_UP_STEPS):
+        session.take_step()
+    group.find_maxima(0)
+    bytes_before, stopwatch.total_s, durations_s = count_loopback_bytes(), 0.0, []
+    for _ in range(num_steps):
+        began_at_s = time.perf_counter()
+        session.take_step()
+        group.find_maxima(0, 0)
+        durations_s.append(time.perf_counter() - began_at_s)
+    group.find_maxima(0)
+    return {
+        "step_s": median(durations_s),
+        "exchange_s": stopwatch.total_s / num_steps,
+        "bytes": (count_loopback_bytes() - bytes_before) / num_steps,
+        "chars_per_s": session.chars_per_step / median(durations_s),
+    }
 
 
 def launch(arguments: list[str], num_processes: int, num_threads: int) -> dict[str, float]:

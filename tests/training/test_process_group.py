@@ -17,6 +17,7 @@ import torch
 from processes import wait_for_training
 from ranks import Ranks, run_ranks
 from recording import equal, rows_without_times, without_times
+from texts import TEXT
 from torch import Tensor
 
 from charlm.config import Config
@@ -29,12 +30,32 @@ MAX_DIFFERENCE_NATS = 1e-4
 """Differences of a short run's losses by rounding, between numbers of processes."""
 
 
+@pytest.fixture(scope="module")
+def corpus_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small text file that all tests here share."""
+    path = tmp_path_factory.mktemp("shared") / "bottles.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def config_path(config: Config, tmp_path: Path) -> Path:
     """Return the file of a configuration with every kind of random mask."""
     path = tmp_path / "small.yaml"
     path.write_text(config.to_yaml())
     return path
+
+
+@pytest.fixture
+def unbroken(config_path: Path, corpus_path: Path) -> Path:
+    """Return the directory of a run of three processes that nothing disturbs; it is trained once."""
+    directory = corpus_path.parent / "unbroken"
+    if not directory.exists():
+        first, *others = run_ranks(3, corpus_path.parent / "logs", "train", config_path, "--out", directory)
+        assert first.status == 0, first.err
+        assert "bits" in first.out
+        assert others == 2 * [(0, "", "")]
+    return directory
 
 
 def assert_near_runs(first: Path, second: Path) -> None:
@@ -64,18 +85,23 @@ def on_gpus(number: int) -> Any:
     return pytest.param(number, "cuda", marks=pytest.mark.skipif(is_missing, reason="NOT TESTED ON CUDA: too few GPUs"))
 
 
-@pytest.mark.parametrize(("size", "device"), [(1, "cpu"), (3, "cpu"), on_gpus(1), on_gpus(2)])
-def test_the_result_does_not_depend_on_the_number_of_processes(
+def test_three_processes_end_where_one_does(config: Config, unbroken: Path, tmp_path: Path) -> None:
+    """The result does not depend on the number of processes but for rounding."""
+    train(config, tmp_path / "alone")
+    assert_near_runs(unbroken, tmp_path / "alone")
+
+
+@pytest.mark.parametrize(("size", "device"), [(1, "cpu"), on_gpus(1), on_gpus(2)])
+def test_the_result_does_not_depend_on_torchrun(
     config: Config, config_path: Path, tmp_path: Path, size: int, device: str
 ) -> None:
-    """Several processes end where one does, but for rounding, and one on the CPU to the bit; only the first speaks."""
+    """One process of torchrun ends where one without it does, on the CPU to the bit; so do several on GPUs."""
     train(config.replace("train", device=device), tmp_path / "alone")
     line = ["train", config_path, "--set", f"train.device={device}", "--out", tmp_path / "run"]
     first, *others = run_ranks(size, tmp_path / "logs", *line)
     assert first.status == 0, first.err
-    assert "bits" in first.out
     assert others == (size - 1) * [(0, "", "")]
-    (assert_equal_runs if (size, device) == (1, "cpu") else assert_near_runs)(tmp_path / "run", tmp_path / "alone")
+    (assert_equal_runs if device == "cpu" else assert_near_runs)(tmp_path / "run", tmp_path / "alone")
 
 
 def slow_down(rank: int) -> None:
@@ -91,9 +117,8 @@ def slow_down(rank: int) -> None:
     Session.take_step = take_slow_step  # type: ignore[method-assign]
 
 
-def test_a_signal_to_any_process_stops_all_and_they_resume(config: Config, config_path: Path, tmp_path: Path) -> None:
+def test_a_signal_to_any_process_stops_all_and_they_resume(config_path: Path, unbroken: Path, tmp_path: Path) -> None:
     """All stop after the same step, which is saved; as many processes resume to the bit, others but for rounding."""
-    run_ranks(3, tmp_path / "logs", "train", config_path, "--out", tmp_path / "unbroken")
     ranks = Ranks(3, tmp_path / "logs", "train", config_path, "--out", tmp_path / "broken", prepare=slow_down)
     wait_for_training(tmp_path / "broken")
     os.kill(ranks.processes[2].pid or 0, signal.SIGTERM)
@@ -104,9 +129,9 @@ def test_a_signal_to_any_process_stops_all_and_they_resume(config: Config, confi
     assert 0 < load_checkpoint(tmp_path / "broken" / "last.pt").step < 30
     shutil.copytree(tmp_path / "broken", tmp_path / "other")
     run_ranks(3, tmp_path / "logs", "train", "--out", tmp_path / "broken", "--resume")
-    assert_equal_runs(tmp_path / "broken", tmp_path / "unbroken")
+    assert_equal_runs(tmp_path / "broken", unbroken)
     run_ranks(2, tmp_path / "logs", "train", "--out", tmp_path / "other", "--resume")
-    assert_near_runs(tmp_path / "other", tmp_path / "unbroken")
+    assert_near_runs(tmp_path / "other", unbroken)
 
 
 def test_an_early_stop_is_decided_together(config: Config, config_path: Path, tmp_path: Path) -> None:
@@ -307,18 +332,6 @@ def die_once(rank: int) -> None:
     Session.take_step = take_last_step  # type: ignore[method-assign]
 
 
-def test_restarted_processes_resume_their_own_run(config_path: Path, tmp_path: Path) -> None:
-    """After a restart the run goes on without --resume, and ends as one that was not broken."""
-    line = ("train", config_path, "--out", tmp_path / "broken")
-    first_attempt = Ranks(2, tmp_path / "logs", *line, prepare=die_once)
-    first_attempt.wait()
-    assert load_checkpoint(tmp_path / "broken" / "last.pt").step == 14
-    outcomes = Ranks(2, tmp_path / "logs", *line, store=first_attempt.store).wait()
-    assert [outcome.status for outcome in outcomes] == [0, 0], outcomes
-    run_ranks(2, tmp_path / "logs", "train", config_path, "--out", tmp_path / "unbroken")
-    assert_equal_runs(tmp_path / "broken", tmp_path / "unbroken")
-
-
 def test_restarted_processes_leave_an_older_run_alone(config: Config, config_path: Path, tmp_path: Path) -> None:
     """A run that was there before is refused without --resume, also in a restart."""
     train(config, tmp_path / "run")
@@ -346,23 +359,29 @@ main()
 """
 
 
-def test_torchrun_goes_on_after_a_kill(config_path: Path, tmp_path: Path) -> None:
-    """The torchruns of two machines restart a run of which a process is killed, and the run resumes and ends.
+def test_torchrun_goes_on_after_a_kill(config_path: Path, unbroken: Path, tmp_path: Path) -> None:
+    """The torchruns of two machines restart a run of which a process is killed, and it ends as one that was not broken.
 
-    The one that lost its process counts the restart; the other one may join it without counting.
+    It goes on without --resume. The torchrun that lost its process counts the restart; the other one may join without
+    counting.
     """
     (tmp_path / "dying.py").write_text(DYING)
     with socket.create_server(("localhost", 0)) as server:
         endpoint = f"localhost:{server.getsockname()[1]}"
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=1"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--max-restarts=1"]
     launcher += ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", "--rdzv-id=test"]
-    line = [*launcher, str(tmp_path / "dying.py"), "train", str(config_path), "--out", str(tmp_path / "run")]
+    line = [str(tmp_path / "dying.py"), "train", str(config_path), "--out", str(tmp_path / "run")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
-    machines = [subprocess.Popen(line, env=environment, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
+    machines = [
+        subprocess.Popen(
+            [*launcher, f"--nproc-per-node={local_size}", *line], env=environment, stdout=pipe, stderr=pipe, text=True
+        )
+        for local_size in (2, 1)
+    ]
     outputs, errors = zip(*(machine.communicate() for machine in machines), strict=True)
     assert [machine.returncode for machine in machines] == [0, 0], errors
     assert "".join(outputs).count("bits per character, best") == 1
     assert "".join(errors).count("lost the other processes of the run: one has ended") == 1
     assert "resuming after step 14" in "".join(errors)
-    assert load_checkpoint(tmp_path / "run" / "last.pt").step == 30
+    assert_equal_runs(tmp_path / "run", unbroken)
