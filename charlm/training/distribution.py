@@ -88,22 +88,26 @@ ALONE = Group()
 
 
 def refuse_group(group: Group, batch_size: int, device: torch.device) -> None:
-    """Make sure that the processes can share a batch and the devices of their machines.
+    """Make sure that the processes can share a batch and the devices of their machines; each of them calls this.
 
     Raises:
-        InputError: there are fewer streams than processes, or fewer GPUs than processes on this machine.
+        InputError: there are fewer streams than processes, or fewer GPUs than processes on this machine, or some
+            processes train on the CPU and others on GPUs.
     """
     if group.size > batch_size:
         raise InputError(
             f"torchrun started {group.size} processes, more than the {batch_size} streams of train.batch_size. "
             "Start fewer processes, or raise train.batch_size."
         )
-    if group.local_size == 1 or device.type == "cpu":
-        return
     num_gpus = torch.cuda.device_count()
-    if device.index is not None or group.local_size > num_gpus:
+    if group.local_size > 1 and device.type != "cpu" and (device.index is not None or group.local_size > num_gpus):
         raise InputError(
             f"torchrun started {group.local_size} processes on this machine, which has {num_gpus} NVIDIA GPUs, to "
             f"train on {device}. Each needs a GPU of its own: set train.device=cuda, and --nproc-per-node to at most "
             "the number of GPUs; or train.device=cpu."
+        )
+    if sum(group.find_maxima(int(device.type == "cpu"), int(device.type != "cpu"))) > 1:
+        raise InputError(
+            "some of the processes that torchrun started train on the CPU, others on GPUs. Set train.device=cpu, or "
+            "train.device=cuda where every machine has NVIDIA GPUs."
         )

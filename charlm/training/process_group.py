@@ -37,8 +37,8 @@ SIGN_INTERVAL_S = 10.0
 class LaunchedGroup(Group):
     """The processes that torchrun started.
 
-    They talk by gloo about what is on the CPU, and by NCCL about what is on GPUs. Every method but ``has_begun`` and
-    ``note_beginning`` is called by all processes in the same order.
+    They talk by gloo about what is on the CPU, and by NCCL, where torch has it, about what is on GPUs. Every method but
+    ``has_begun`` and ``note_beginning`` is called by all processes in the same order.
 
     Args:
         launch: the place of this process.
@@ -51,15 +51,15 @@ class LaunchedGroup(Group):
         self.rank, self.size, self.local_size = launch.rank, launch.size, launch.local_size
         self._local_rank = launch.local_rank
         self._signed_at_s = time.monotonic()
-        has_gpu = torch.cuda.is_available()
-        if has_gpu and launch.local_rank < torch.cuda.device_count():
+        has_nccl = torch.cuda.is_available() and distributed.is_nccl_available()
+        if launch.local_rank < torch.cuda.device_count():
             torch.cuda.set_device(launch.local_rank)
         with self._talking():
             self._store = connect(launch, TIMEOUT)
             name = agree_on_name(self._store, self.rank, self.size, TIMEOUT)
             self._notes = distributed.PrefixStore(name, self._store)  # type: ignore[attr-defined]
             distributed.init_process_group(
-                "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
+                "cpu:gloo,cuda:nccl" if has_nccl else "gloo",
                 store=self._notes,
                 rank=self.rank,
                 world_size=self.size,

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from charlm.errors import InputError
+from charlm.system.launch import Launch
 from charlm.training.distribution import ALONE, Group, refuse_group
+from charlm.training.process_group import LaunchedGroup
 
 
 def make_group(size: int, local_size: int) -> Group:
@@ -58,3 +60,22 @@ def test_each_process_needs_a_gpu_of_its_own(
             refuse_group(make_group(4, local_size), 8, torch.device(device))
     else:
         refuse_group(make_group(4, local_size), 8, torch.device(device))
+
+
+def test_processes_on_different_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one machine has a GPU and another one has none, the processes could not exchange anything."""
+    group = make_group(2, 1)
+    refuse_group(group, 8, torch.device("cpu"))
+    monkeypatch.setattr(group, "find_maxima", lambda *_: [1, 1])
+    with pytest.raises(InputError, match="some of the processes that torchrun started train on the CPU, others on GPU"):
+        refuse_group(group, 8, torch.device("cpu"))
+
+
+def test_a_torch_with_cuda_but_without_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes talk by gloo where torch has CUDA but not NCCL."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
+    store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    group = LaunchedGroup(Launch(0, 1, 0, 1, "localhost", store.port))
+    assert group.find_maxima(3) == [3]
+    torch.distributed.destroy_process_group()
