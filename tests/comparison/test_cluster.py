@@ -87,6 +87,7 @@ class Comparison:
 def test_results_are_those_of_one_machine(cluster: Cluster, config_file: Path, tmp_path: Path) -> None:
     """After Ctrl-C, a killed command and a killed worker, the results are those of an undisturbed ``--jobs 1``."""
     options = (config_file, tmp_path / "out", "--cluster", cluster.address)
+    undisturbed = Comparison(config_file, tmp_path / "expected", "--jobs", "1")  # meanwhile
 
     stopped = Comparison(*options)
     stopped.wait_for_training()
@@ -105,7 +106,7 @@ def test_results_are_those_of_one_machine(cluster: Cluster, config_file: Path, t
     trainer = finished.wait_for_training()
     run = Path(trainer.cmdline()[-1])
     trainer.parent().kill()
-    assert finished.results() == Comparison(config_file, tmp_path / "expected", "--jobs", "1").results()
+    assert finished.results() == undisturbed.results()
     assert sorted(worker.poll() is None for worker in cluster.workers) == [False, True]
     assert "Traceback" not in stopped.said + killed.said + finished.said
     assert (run / ".lock.pid").read_text().split()[0] != str(trainer.pid)

@@ -73,7 +73,7 @@ def results(out: Path) -> dict[str, object]:
 
 def test_goes_on_after_signals(config_file: Path, tmp_path: Path) -> None:
     """After any stop, no process is left; the same command resumes and gives the same results."""
-    assert start(config_file, tmp_path / "undisturbed").wait(300) == 0
+    undisturbed = start(config_file, tmp_path / "undisturbed")  # meanwhile
     out = tmp_path / "out"
     for number, is_for_group, jobs in STOPS:
         process = start_and_wait(config_file, out, jobs)
@@ -88,6 +88,7 @@ def test_goes_on_after_signals(config_file: Path, tmp_path: Path) -> None:
             assert "Go on with the same command" in said
         assert "Traceback" not in said
     assert start(config_file, out).wait(300) == 0
+    assert undisturbed.wait(300) == 0
     assert results(out) == results(tmp_path / "undisturbed")
 
 
