@@ -27,8 +27,12 @@ def picture(symbol: str) -> str:
     if code == 0x7F:
         return "\N{SYMBOL FOR DELETE}"
     if unicodedata.category(symbol) in INVISIBLE and symbol not in JOINERS:
-        return f"[U+{code:04X}]"
+        return _write_code_point(symbol)
     return symbol
+
+
+def _write_code_point(symbol: str) -> str:
+    return f"[U+{ord(symbol):04X}]"
 
 
 def name_symbol(symbol: str, level: str) -> str:
@@ -37,8 +41,11 @@ def name_symbol(symbol: str, level: str) -> str:
         return f"0x{ord(symbol):02X}"
     if symbol == " ":
         return "\N{OPEN BOX}"
-    if unicodedata.category(symbol) in ("Mn", "Me", "Mc"):
+    category = unicodedata.category(symbol)
+    if category in ("Mn", "Me", "Mc"):
         return f"\N{DOTTED CIRCLE}{symbol}"  # a combining mark needs something to stand on
+    if category == "Zs" or symbol in JOINERS:
+        return _write_code_point(symbol)
     return picture(symbol)
 
 

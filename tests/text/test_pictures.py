@@ -30,10 +30,13 @@ def test_no_picture_is_invisible(symbol: str) -> None:
 
 @pytest.mark.parametrize(
     ("symbol", "level", "name"),
-    [(" ", "char", "␣"), ("\xff", "byte", "0xFF"), ("\xff", "char", "ÿ"), ("\u0301", "char", "◌\u0301")],
-)
+    [
+        (" ", "char", "␣"), ("\xff", "byte", "0xFF"), ("\xff", "char", "ÿ"), ("\u0301", "char", "◌\u0301"),
+        ("\xa0", "char", "[U+00A0]"), ("\u3000", "char", "[U+3000]"), ("\u200d", "char", "[U+200D]"),
+    ],
+)  # fmt: skip
 def test_names_stand_alone(symbol: str, level: str, name: str) -> None:
-    """In a list, a space, a byte and a combining mark can be read."""
+    """In a list, blanks, bytes, combining marks and joiners can be read."""
     assert name_symbol(symbol, level) == name
 
 
