@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from charlm.cli.evaluate import NOTABLE_UNKNOWN_FRAC
 from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples
 from charlm.cli.output import show, warn
 from charlm.cli.prompt import read_prompt, read_standard_input
 from charlm.cli.surprise import print_surprise
+from charlm.cli.tables import bits_name
 from charlm.errors import CharlmError, InputError
 from charlm.system.files import open_for_writing
 
@@ -89,6 +91,9 @@ def _check(text: str | None, prompt: str | None, length: int, out: Path | None, 
         raise InputError("--text and --prompt: give one of the two.")
     if ansi and out is not None:
         raise InputError("--ansi and --out: give one of the two; --ansi prints the text and writes no page.")
+    is_given = click.get_current_context().get_parameter_source("on_unknown") is not ParameterSource.DEFAULT
+    if is_given and prompt is None:
+        raise InputError("--on-unknown: is for --prompt; of other texts, what the model does not know is left out.")
     if text == "":
         raise InputError("--text: expected a file, a directory, a glob, builtin:NAME, or -, got ''.")
     if not 2 <= length <= MAX_LENGTH:
@@ -139,7 +144,7 @@ def _choose_text(
     if num_chars > length:
         warn(
             f"{source} has {num_chars:,} characters, of which the first {length:,} are read; "
-            f"--length N reads more, {MAX_LENGTH:,} at most."
+            + ("this is the most." if length == MAX_LENGTH else f"--length N reads more, {MAX_LENGTH:,} at most.")
         )
     return ids, source
 
@@ -172,17 +177,22 @@ def _write_page(trained: "TrainedModel", run: Path, inspection: "Inspection", ou
         "model": f"{layers}, {len(trained.vocabulary):,} symbols",
         "step": f"{checkpoint.step:,}",
         "text": inspection.source,
-        "read": f"{len(inspection.reading.symbols):,} characters",
-        "loss": f"{inspection.reading.bits_per_char:.3f} bits per {trained.vocabulary.level}",
+        "read": f"{len(inspection.reading.symbols):,} {_name_symbols(inspection)}",
+        "loss": f"{inspection.reading.bits_per_char:.3f} {bits_name(trained.vocabulary.level)}",
     }
     _write("--out", out, render(inspection, str(run), facts).encode("utf-8", "replace"))
+
+
+def _name_symbols(inspection: "Inspection") -> str:
+    return "bytes" if inspection.vocabulary.level == "byte" else "characters"
 
 
 def _summarize(inspection: "Inspection", out: Path) -> str:
     """Return the main results, a line each."""
     reading, tracking = inspection.reading, inspection.tracking
     lines = [
-        f"{inspection.source}: {reading.bits_per_char:.4f} bits per character, {len(reading.symbols):,} characters read"
+        f"{inspection.source}: {reading.bits_per_char:.4f} {bits_name(inspection.vocabulary.level)}, "
+        f"{len(reading.symbols):,} {_name_symbols(inspection)} read"
     ]
     for place, name in enumerate(tracking.names):
         sizes = abs(tracking.correlation[place])  # (L, H)

@@ -204,7 +204,10 @@ class TrainedModel:
         data = self.checkpoint.config.data
         corpus = load_corpus(data.path, data.level)
         if corpus.digest != self.checkpoint.corpus_digest:
-            raise InputError(f"{data.path}: the text has changed since the model was trained; give a file with --text.")
+            raise InputError(
+                f"{data.path}: the text has changed since the model was trained; "
+                "put the old one back, or give another text with --text."
+            )
         return corpus.ids
 
     def load_text(self, path: str) -> RemappedIds:

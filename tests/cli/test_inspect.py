@@ -21,7 +21,7 @@ def test_it_writes_one_page(charlm: CharlmCommand, run: Path) -> None:
     bits = trained.evaluate_split("val").bits_per_char
     assert f"{bits:.4f} bits per character" in done.out
     assert "in verbatim matches of 20 or more" in done.out
-    assert f"{bits:.3f} bits per char" in Path("inspect.html").read_text(encoding="utf-8")
+    assert f"{bits:.3f} bits per character" in Path("inspect.html").read_text(encoding="utf-8")
 
 
 def test_json_has_the_numbers(charlm: CharlmCommand, run: Path) -> None:
@@ -52,6 +52,17 @@ def test_ansi_prints_the_text(charlm: CharlmCommand, run: Path, monkeypatch: pyt
     assert list(Path.cwd().iterdir()) == []
 
 
+def test_bytes_are_called_bytes(charlm: CharlmCommand, config_file: Path, tmp_path: Path) -> None:
+    """What is counted in a byte vocabulary has the name of its unit, in the summary and in the page."""
+    run = tmp_path / "bytes"
+    assert charlm("train", config_file, "--set", "data.level=byte", "--out", run).status == 0
+    done = charlm("inspect", run, "--prompt", "green bottles")
+    assert " bits per byte, 13 bytes read" in done.out
+    page = Path("inspect.html").read_text(encoding="utf-8")
+    assert "<bdi>13 bytes</bdi>" in page
+    assert " bits per byte</bdi>" in page
+
+
 def test_a_long_text_is_cut_with_a_word(charlm: CharlmCommand, run: Path) -> None:
     """Of a text of a megabyte the beginning is read, and the message names the option that reads more."""
     Path("long.txt").write_text("green bottles hanging on the wall\n" * 32_000)
@@ -59,6 +70,8 @@ def test_a_long_text_is_cut_with_a_word(charlm: CharlmCommand, run: Path) -> Non
     assert done.status == 0
     assert "1,088,000 characters, of which the first 40 are read; --length N reads more, 10,000 at most" in done.err
     assert json.loads(Path("numbers.json").read_text())["num_chars"] == 40
+    done = charlm("inspect", run, "--text", "long.txt", "--length", "10000", "--ansi")
+    assert done.err.endswith("of which the first 10,000 are read; this is the most.\n")
 
 
 def test_unknown_characters_of_a_file_are_left_out(charlm: CharlmCommand, run: Path) -> None:
@@ -74,6 +87,8 @@ def test_unknown_characters_of_a_file_are_left_out(charlm: CharlmCommand, run: P
     [
         (["--text", "a.txt", "--prompt", "b"], ["--text and --prompt", "one of the two"]),
         (["--text", ""], ["--text", "got ''"]),
+        (["--text", "a.txt", "--on-unknown", "skip"], ["--on-unknown", "for --prompt", "left out"]),
+        (["--on-unknown", "error"], ["--on-unknown", "for --prompt"]),
         (["--length", "1"], ["--length", "2 to 10,000", "got 1"]),
         (["--length", "1000000"], ["--length", "2 to 10,000", "got 1,000,000"]),
         (["--length", "many"], ["--length", "many"]),
