@@ -16,7 +16,7 @@ checks = {
     "the sources of the kernels are there": {path.name for path in SOURCES.iterdir()} > {*KERNEL_SOURCES},
     "the parts of the page are there": all(
         (package / "inspection" / "templates" / name).is_file()
-        for name in ("page.html", "page.css", "text.js", "surprise.js", "cells.js")
+        for name in ("page.html", "page.css", "text.js", "surprise.js", "cells.js", "copies.js")
     ),
     "the template of the model card is there": (package / "export" / "templates" / "card.md").is_file(),
     "the kernels build and load": bool(native.available_instruction_sets()),

@@ -21,9 +21,7 @@ from charlm.inspection.tracking import Tracking
 NUM_LEVELS = 32
 
 MAX_PAGE_BYTES = 4_900_000
-
-OTHER_BYTES, OTHER_BYTES_PER_CHAR = 200_000, 80
-"""Size of everything else in a page, at most, whatever its text, and for each character."""
+"""Of a page, at most, unless a single character takes more."""
 
 NUM_WHOLE = 18
 """W, at most: two cells for each property."""
@@ -105,9 +103,13 @@ def order_cells(tracking: Tracking, num_layers: int, num_cells: int) -> list[tup
     return sorted(places, key=lambda each: (*places[each], each))
 
 
-def choose_limit(num_chars: int) -> int:
-    """Return the size of the packed activations in a page, at most; base64 makes them larger by a third."""
-    return (MAX_PAGE_BYTES - OTHER_BYTES - OTHER_BYTES_PER_CHAR * num_chars) * 3 // 4
+def choose_limit(num_other_bytes: int) -> int:
+    """Return the size of the packed activations in a page, at most; base64 makes them larger by a third.
+
+    Args:
+        num_other_bytes: size of everything else in the page.
+    """
+    return (MAX_PAGE_BYTES - num_other_bytes) * 3 // 4
 
 
 def pack_activations(reading: Reading, cells: list[CellEntry], max_bytes: int) -> PackedActivations:

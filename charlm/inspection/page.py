@@ -6,6 +6,7 @@ by their digests, and nothing besides: no request, no other script, no frame, no
 
 import base64
 import hashlib
+import math
 from importlib.resources import files
 from itertools import groupby
 from typing import Any
@@ -14,13 +15,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from charlm.inference.copying import MATCH_LENGTHS, SAMPLE_LENGTH, SEED, ComparedText
-from charlm.inspection.encoding import NUM_LEVELS, choose_limit, list_cells, pack_activations
+from charlm.inspection.encoding import (
+    NUM_LEVELS,
+    CellEntry,
+    PackedActivations,
+    choose_limit,
+    list_cells,
+    pack_activations,
+)
 from charlm.inspection.inspection import Inspection
 from charlm.inspection.passages import RUNNING_LENGTH, Passage, find_passages, running_loss
 from charlm.inspection.plots import count_half_lives, draw_curve, draw_dots, place_resets
 from charlm.text.pictures import name_symbol, picture, picture_text
 
-SCRIPTS = ("text.js", "surprise.js", "cells.js")
+SCRIPTS = ("text.js", "surprise.js", "cells.js", "copies.js")
 """The files of the script of the page, in the order in which they run."""
 
 GATE_NAMES = {"i": "input gate", "f": "forget gate", "o": "output gate"}
@@ -39,31 +47,46 @@ def render(inspection: Inspection, title: str, facts: dict[str, str]) -> str:
     """
     environment = Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    template = environment.get_template("page.html")
     shown = picture_text(inspection.reading.symbols, inspection.vocabulary.level)
+    script, style = Markup("\n").join(map(_read, SCRIPTS)), _read("page.css")
+    values = {
+        "title": _make_visible(title),
+        "facts": {name: _make_visible(value) for name, value in facts.items()},
+        "script": script,
+        "style": style,
+        "digests": {"script": _digest(script), "style": _digest(style)},
+        **_prepare_parts(inspection, shown),
+    }
+    cells = list_cells(inspection.reading, inspection.tracking)
+    data = _collect(inspection, shown, cells)
+
+    def fill(packed: PackedActivations) -> str:
+        return template.render(values, data=data | _write_activations(packed))
+
+    num_other_bytes = len(fill(PackedActivations({}, {}, {}, 0)).encode("utf-8", "replace"))
+    return fill(pack_activations(inspection.reading, cells, choose_limit(num_other_bytes)))
+
+
+def _prepare_parts(inspection: Inspection, shown: list[str]) -> dict[str, Any]:
+    """Return what the template shows in the five parts of the page."""
     running = running_loss(inspection.reading)
     most, least = find_passages(inspection.reading)
     high = float(running.max()) or 1.0
-    script, style = Markup("\n").join(map(_read, SCRIPTS)), _read("page.css")
-    return environment.get_template("page.html").render(
-        inspection=inspection,
-        title=_make_visible(title),
-        facts={name: _make_visible(value) for name, value in facts.items()},
-        script=script,
-        style=style,
-        digests={"script": _digest(script), "style": _digest(style)},
-        data=_collect(inspection, shown),
-        num_chars=len(shown),
-        running={"path": draw_curve(running, high), "high": high, "length": RUNNING_LENGTH},
-        passages={"most": _show(most, shown), "least": _show(least, shown)},
-        gates=GATE_NAMES,
-        draw_dots=draw_dots,
-        count_half_lives=count_half_lives,
-        reset_points=place_resets(inspection.resets),
-        texts=[(text, _mark_matches(text, inspection.vocabulary.level)) for text in inspection.texts],
-        match_lengths=MATCH_LENGTHS,
-        sample_length=SAMPLE_LENGTH,
-        sample_seed=SEED,
-    )
+    return {
+        "inspection": inspection,
+        "num_chars": len(shown),
+        "running": {"path": draw_curve(running, high), "high": high, "length": RUNNING_LENGTH},
+        "passages": {"most": _show(most, shown), "least": _show(least, shown)},
+        "gates": GATE_NAMES,
+        "draw_dots": draw_dots,
+        "count_half_lives": count_half_lives,
+        "reset_points": place_resets(inspection.resets),
+        "texts": [(text, _mark_matches(text, inspection.vocabulary.level)) for text in inspection.texts],
+        "match_lengths": MATCH_LENGTHS,
+        "sample_length": SAMPLE_LENGTH,
+        "sample_seed": SEED,
+    }
 
 
 def _make_visible(text: str) -> str:
@@ -81,11 +104,9 @@ def _digest(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def _collect(inspection: Inspection, shown: list[str]) -> dict[str, Any]:
-    """Return what the script reads: the text, its predictions, and the cells."""
+def _collect(inspection: Inspection, shown: list[str], cells: list[CellEntry]) -> dict[str, Any]:
+    """Return what the script reads beside the activations: the text, its predictions, and the list of cells."""
     reading, vocabulary = inspection.reading, inspection.vocabulary
-    cells = list_cells(reading, inspection.tracking)
-    packed = pack_activations(reading, cells, choose_limit(len(shown)))
     used = sorted({*reading.ids.tolist(), *reading.likeliest_ids[1:].ravel().tolist()})
     return {
         "fullSurprise": FULL_SURPRISE_BITS,
@@ -99,18 +120,27 @@ def _collect(inspection: Inspection, shown: list[str]) -> dict[str, Any]:
         "likeliest": [[], *reading.likeliest_ids[1:].tolist()],
         "chances": [[], *(list(map(_shorten, row)) for row in reading.likeliest_probability[1:].tolist())],
         "numLayers": len(reading.activations["c"]),
-        "cells": [
-            {
-                "layer": entry.layer,
-                "cell": entry.cell,
-                "tracks": entry.tracks,
-                "r": round(entry.correlation, 3),
-                "chance": round(entry.chance, 3),
-                "scale": _shorten(entry.scale),
-            }
-            for entry in cells
-        ],
+        "cells": [_describe_cell(cell, float(inspection.half_lives[cell.layer, cell.cell])) for cell in cells],
         "numLevels": NUM_LEVELS,
+    }
+
+
+def _describe_cell(entry: CellEntry, half_life: float) -> dict[str, Any]:
+    """Return what the script reads about a cell; a half-life of null is infinite."""
+    return {
+        "layer": entry.layer,
+        "cell": entry.cell,
+        "tracks": entry.tracks,
+        "r": round(entry.correlation, 3),
+        "chance": round(entry.chance, 3),
+        "scale": _shorten(entry.scale),
+        "halfLife": _shorten(half_life) if math.isfinite(half_life) else None,
+    }
+
+
+def _write_activations(packed: PackedActivations) -> dict[str, Any]:
+    """Return what the script reads about the activations."""
+    return {
         "numChars": packed.num_chars,
         "numWhole": packed.num_whole,
         "whole": {name: _write_base64(array) for name, array in packed.whole.items()},

@@ -9,22 +9,17 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from inspected import HOSTILE, inspect_symbols
 
 from charlm.inference.copying import ComparedText
-from charlm.inference.reading import Reading, read_text
+from charlm.inference.reading import Reading
 from charlm.inspection.gates import measure_half_lives, measure_saturation
 from charlm.inspection.inspection import Inspection
 from charlm.inspection.page import render
-from charlm.inspection.resets import ResetLoss
 from charlm.inspection.tracking import track_properties
-from charlm.model import CharLM
 from charlm.text.pictures import INVISIBLE, JOINERS, picture_text
-from charlm.text.vocabulary import Level, Vocabulary
-
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(1)'>\"&amp;<!--\0\u202e\u2028]]>"
 
 
 class Page(HTMLParser):
@@ -54,25 +49,6 @@ class Page(HTMLParser):
         """Add it to the innermost element."""
         if self._open:
             self.contents[self._open[-1]][-1] += data
-
-
-def inspect_symbols(text: str, level: Level) -> Inspection:
-    """Return an inspection of a text by a model of one cell whose vocabulary is the text's own."""
-    symbols = sorted(set(text))
-    vocabulary = Vocabulary(level, symbols)
-    ids = torch.tensor([vocabulary.ids[symbol] for symbol in text])
-    reading = read_text(CharLM(len(vocabulary), 1, 1, 1, kernel="reference"), vocabulary, ids)
-    return Inspection(
-        source=text,
-        vocabulary=vocabulary,
-        reading=reading,
-        tracking=track_properties(reading, level),
-        saturation=measure_saturation(reading),
-        half_lives=measure_half_lives(reading),
-        resets=[ResetLoss(None, 1.0)],
-        texts=[ComparedText("a sample", list(text), np.full(len(text), 25))],
-        no_texts_reason="",
-    )
 
 
 BENIGN = Page(render(inspect_symbols("abc", "char"), "run", {"text": "abc"}))
@@ -162,3 +138,22 @@ def test_a_page_of_two_layers_of_384_is_below_five_megabytes(inspection: Inspect
     assert data["numChars"]["c"] == 5000
     assert 100 < data["numChars"]["f"] < 5000
     assert data["numWhole"] == 18
+
+
+def test_a_page_of_many_symbols_is_below_five_megabytes() -> None:
+    """Names, predictions and marks of a large vocabulary leave less room, and the page still keeps its limit."""
+    symbols = [chr(0xE0001 + number) for number in range(2000)]
+    text = [symbols[place % 2000] for place in range(10_000)]
+    small = inspect_symbols("".join(text), "char")
+    noise = np.random.default_rng(0).beta(0.4, 0.6, (2, 10_000, 96)).astype(np.float32)
+    reading = replace(small.reading, activations=dict.fromkeys("chifgo", noise))
+    marked = ComparedText("a sample", text[:2000], np.arange(2000) % 2 * 25)
+    many = replace(
+        small,
+        reading=reading,
+        tracking=track_properties(reading, "char"),
+        saturation=measure_saturation(reading),
+        half_lives=measure_half_lives(reading),
+        texts=[marked] * 4,
+    )
+    assert 4_700_000 < len(render(many, "run", {}).encode()) < 4_910_000

@@ -59,6 +59,7 @@ function showCell() {
   element("cell-tracks").textContent = cell.tracks || nothing;
   element("cell-r").textContent = cell.tracks ? cell.r.toFixed(2) : "–";
   element("cell-chance").textContent = cell.tracks ? cell.chance.toFixed(2) : "–";
+  element("cell-half-life").textContent = cell.halfLife === null ? "without end" : `${cell.halfLife.toLocaleString("en", { maximumSignificantDigits: 2 })} characters`;
   const height = (value) => (100 - 100 * share(value)).toFixed(1);
   element("cell-curve").setAttribute("d", `M${chosen.values.map((value, n) => `${n} ${height(value)}`).join("L")}`);
   element("cell-zero").setAttribute("d", `M0 ${height(0)}H${number}`);
@@ -70,7 +71,8 @@ const share = (value) => (value - chosen.low) / (chosen.high - chosen.low || 1);
 
 const cellView = new TextView(element("cell-text"), "u", describeValue, showValue);
 function describeValue(n) {
-  return n < chosen.values.length ? `${nameOf(n)}, ${element("activation").value} of cell ${chosen.cell.cell} is ${chosen.values[n].toFixed(2)}` : nameOf(n);
+  const name = spoken(nameOf(n));
+  return n < chosen.values.length ? `${name}, ${element("activation").value} of cell ${chosen.cell.cell} is ${chosen.values[n].toFixed(2)}` : name;
 }
 
 function showValue(n) {
@@ -93,6 +95,7 @@ function stepCell(direction) {
   showCell();
 }
 
+cellView.follow(element("cell-plot"));
 paintCell();
 dark.addEventListener("change", paintCell);
 unpackAll().then(() => {

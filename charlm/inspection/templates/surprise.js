@@ -3,8 +3,10 @@
 const likeliest = [...element("panel-likeliest").children];
 
 function describePrediction(n) {
-  if (data.bits[n] === null) return `${nameOf(n)}, the first character, which nothing predicts`;
-  return `${nameOf(n)}, ${data.bits[n].toFixed(2)} bits, probability ${percent(data.probability[n])}, rank ${data.rank[n]}`;
+  const name = spoken(nameOf(n));
+  if (data.bits[n] === null) return `${name}, the first character, which nothing predicts`;
+  const others = data.likeliest[n].map((id, k) => `${spoken(data.names[id])} ${percent(data.chances[n][k])}`);
+  return `${name}, ${data.bits[n].toFixed(2)} bits, probability ${percent(data.probability[n])}, rank ${data.rank[n]}; likeliest: ${others.join(", ")}`;
 }
 
 function showPrediction(n) {
@@ -29,6 +31,7 @@ function paintSurprise() {
   drawScale(element("surprise-scale"), "surprise");
   surpriseView.paint((n) => mix(stops, (data.bits[n] ?? 0) / data.fullSurprise));
 }
+surpriseView.follow(element("running-plot"));
 for (const link of document.querySelectorAll("a[data-place]")) {
   link.addEventListener("click", (event) => {
     event.preventDefault();

@@ -1,4 +1,4 @@
-// A text whose characters are coloured, and the colours. This file, surprise.js and cells.js make one script, in this order.
+// A text whose characters are coloured, and the colours. This file, surprise.js, cells.js and copies.js make one script, in this order.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -6,6 +6,8 @@ const element = (id) => document.getElementById(id);
 const number = data.shown.length;
 const lineEnds = new Set(data.lineEnds);
 const nameOf = (n) => data.names[data.ids[n]];
+const SPOKEN = { "␣": "space", "↵": "line break", "␉": "tab" }; // where a screen reader would be silent
+const spoken = (name) => SPOKEN[name] ?? name;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 // Colours: from the paper to one strong colour; blue and orange for the two signs, which the colour-blind tell apart.
@@ -54,6 +56,7 @@ class TextView {
       span.setAttribute("role", "option");
       span.tabIndex = -1;
       span.textContent = lineEnds.has(n) ? `${symbol}\n` : symbol;
+      if (lineEnds.has(n)) span.className = "end";
       return span;
     });
     this.places = new Map(this.spans.map((span, n) => [span, n]));
@@ -83,6 +86,14 @@ class TextView {
 
   focus(place) {
     this.spans[Math.min(Math.max(place, 0), number - 1)].focus();
+  }
+
+  // A click on a plot of the text leads to the character at this place.
+  follow(plot) {
+    plot.addEventListener("click", (event) => {
+      const { left, width } = plot.getBoundingClientRect();
+      this.focus(Math.round(((event.clientX - left) / width) * (number - 1)));
+    });
   }
 
   press(event) {
