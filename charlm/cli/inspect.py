@@ -14,7 +14,6 @@ from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples
 from charlm.cli.output import show, warn
 from charlm.cli.prompt import read_prompt, read_standard_input
 from charlm.cli.surprise import print_surprise
-from charlm.cli.tables import bits_name
 from charlm.errors import CharlmError, InputError
 from charlm.system.files import open_for_writing
 
@@ -169,6 +168,7 @@ def _read_known(trained: "TrainedModel", text: str) -> "tuple[Tensor | RemappedI
 
 
 def _write_page(trained: "TrainedModel", run: Path, inspection: "Inspection", out: Path) -> None:
+    from charlm.cli.tables import bits_name
     from charlm.inspection.page import render
 
     settings, checkpoint = trained.checkpoint.config.model, trained.checkpoint
@@ -189,6 +189,8 @@ def _name_symbols(inspection: "Inspection") -> str:
 
 def _summarize(inspection: "Inspection", out: Path) -> str:
     """Return the main results, a line each."""
+    from charlm.cli.tables import bits_name
+
     reading, tracking = inspection.reading, inspection.tracking
     lines = [
         f"{inspection.source}: {reading.bits_per_char:.4f} {bits_name(inspection.vocabulary.level)}, "
