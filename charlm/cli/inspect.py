@@ -69,7 +69,9 @@ def inspect(
 
     _check(text, prompt, length, out, ansi)
     for name, path in (("--out", out or OUT), ("--json", json_path)):
-        _check_folder(name, path)
+        _check_path(name, path)
+    if json_path is not None and json_path.absolute() == (out or OUT).absolute() and not ansi:
+        raise InputError(f"--out and --json: both are {json_path}; give two files.")
     trained = load(run, device, warn)
     ids, source = _choose_text(trained, text, prompt, length, on_unknown)
     if ansi:
@@ -99,12 +101,14 @@ def _check(text: str | None, prompt: str | None, length: int, out: Path | None, 
         raise InputError(f"--length: expected a number from 2 to {MAX_LENGTH:,}, got {length:,}.")
 
 
-def _check_folder(name: str, path: Path | None) -> None:
+def _check_path(name: str, path: Path | None) -> None:
     """Refuse a file that cannot be written before the work begins."""
     if path is None:
         return
     if path.is_dir():
         raise InputError(f"{name} {path}: is a directory; give a file.")
+    if path.is_symlink() or (path.exists() and not path.is_file()):  # such as /dev/stdout, which must not be replaced
+        raise InputError(f"{name} {path}: is not a regular file, and would be replaced by one; give another file.")
     if not path.absolute().parent.is_dir():
         raise InputError(f"{name} {path}: there is no directory {path.parent}; create it, or give another file.")
 

@@ -96,6 +96,9 @@ def test_unknown_characters_of_a_file_are_left_out(charlm: CharlmCommand, run: P
         (["--out", "."], ["--out", "is a directory"]),
         (["--out", "no/page.html"], ["--out", "no directory no"]),
         (["--json", "no/numbers.json"], ["--json", "no directory no"]),
+        (["--json", "/dev/stdout"], ["--json /dev/stdout", "not a regular file", "give another file"]),
+        (["--out", "/dev/null"], ["--out /dev/null", "not a regular file", "give another file"]),
+        (["--out", "one", "--json", "./one"], ["--out and --json", "both are one", "give two files"]),
     ],
     ids=" ".join,
 )
