@@ -18,7 +18,7 @@ import click
 import charlm
 from charlm.config import Config
 from charlm.errors import StoppedError
-from charlm.runs.checkpoint import FORMAT
+from charlm.runs.description import FORMAT
 from charlm.runs.directory import RunDirectory
 from charlm.training.loop import train
 from charlm.training.reporter import Reporter

@@ -29,7 +29,8 @@ from charlm.cli.json_output import describe_run
 from charlm.cli.tables import format_runs
 from charlm.config import Config, load_config
 from charlm.errors import InputError
-from charlm.runs.checkpoint import FORMAT, load_checkpoint
+from charlm.runs.checkpoint import load_checkpoint
+from charlm.runs.description import FORMAT
 from charlm.runs.directory import RunDirectory
 from charlm.runs.opening import open_model
 from charlm.runs.overview import summarize
@@ -168,6 +169,7 @@ REGRESSIONS: dict[str, bytes] = {
     "lists that hold each other": forge(nested_references(60)),
     "a list a hundred thousand deep": forge(b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."),
     "a memo of 2**31 places": forge(b"\x80\x02}r\xff\xff\xff\x7f."),
+    "a key a million tuples deep": forge(b"\x80\x02})" + b"\x85" * 900_000 + b"K\x01s."),
     "a path in a tensor's name": forge(tensor_of(16).replace(b"X\x01\x00\x00\x000", b"X\x09\x00\x00\x00../../etc")),
     "os.system": forge(b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R."),
     "no pickle": forge(b""),

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from charlm.config import Config
-from charlm.inference.evaluation import Evaluation
-from charlm.runs.overview import RunSummary
-from charlm.training.dry_run import DryRun
-from charlm.training.result import TrainingResult
+if TYPE_CHECKING:  # most of these would load torch
+    from charlm.config import Config
+    from charlm.inference.evaluation import Evaluation
+    from charlm.runs.overview import RunSummary
+    from charlm.training.dry_run import DryRun
+    from charlm.training.result import TrainingResult
 
 
 def format_duration(duration_s: float) -> str:
@@ -31,7 +33,7 @@ def bits_name(level: str) -> str:
     return "bits per byte" if level == "byte" else "bits per character"
 
 
-def format_result(config: Config, out: Path, result: TrainingResult) -> str:
+def format_result(config: "Config", out: Path, result: "TrainingResult") -> str:
     """Return the results of a finished run and the baselines."""
     bits = bits_name(config.data.level)
     baselines = ", ".join(f"{name} {value:.3f}" for name, value in result.baselines_bits.items())
@@ -48,7 +50,7 @@ def format_result(config: Config, out: Path, result: TrainingResult) -> str:
     )
 
 
-def _describe_early_stop(config: Config, result: TrainingResult) -> list[str]:
+def _describe_early_stop(config: "Config", result: "TrainingResult") -> list[str]:
     """Return a line about the end of a run that stopped early; none for another run."""
     if result.early_stop_step is None:
         return []
@@ -59,7 +61,7 @@ def _describe_early_stop(config: Config, result: TrainingResult) -> list[str]:
     ]
 
 
-def format_evaluation(name: str, evaluation: Evaluation, window: int | None, level: str) -> str:
+def format_evaluation(name: str, evaluation: "Evaluation", window: int | None, level: str) -> str:
     """Return an evaluation in two lines."""
     how = "state carried through" if window is None else f"from the zero state every {window} characters"
     unknown = f"; {evaluation.num_unknown:,} unknown ones left out" if evaluation.num_unknown else ""
@@ -70,7 +72,7 @@ def format_evaluation(name: str, evaluation: Evaluation, window: int | None, lev
     )
 
 
-def format_dry_run(config: Config, plan: DryRun) -> str:
+def format_dry_run(config: "Config", plan: "DryRun") -> str:
     """Return the size and the cost of a planned run, line by line."""
     rarest = ", ".join(f"{symbol!r} {count:,}x" for symbol, count in plan.rarest)
     lines = ["parameters"]
@@ -93,7 +95,7 @@ RUN_TITLES = ("run", "model", "parameters", "text", "steps", "val nats", "val bi
 LEFT_ALIGNED = ("run", "text", "state")
 
 
-def format_runs(runs: Sequence[RunSummary]) -> str:
+def format_runs(runs: "Sequence[RunSummary]") -> str:
     """Return an overview of runs, a line each; what is not known is ``-``."""
     rows = [RUN_TITLES, *map(_format_run, runs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -106,7 +108,7 @@ def format_runs(runs: Sequence[RunSummary]) -> str:
     )
 
 
-def _format_run(run: RunSummary) -> tuple[str, ...]:
+def _format_run(run: "RunSummary") -> tuple[str, ...]:
     model, loss_nats = run.config and run.config.model, run.best_loss_nats
     return (
         str(run.path),

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from charlm.errors import InputError
 from charlm.lstm.cell import split_gates
-from charlm.runs.checkpoint import Checkpoint, describe_checkpoint
+from charlm.runs.checkpoint import Checkpoint
+from charlm.runs.description import describe
 from charlm.system.version import __version__
 
 OPSET = 17
@@ -161,6 +162,6 @@ def _finish(graph: _Graph, name: str, checkpoint: Checkpoint, ids_shape: list[st
         producer_name="charlm",
         producer_version=__version__,
     )
-    helper.set_model_props(model, {"charlm": json.dumps(describe_checkpoint(checkpoint))})
+    helper.set_model_props(model, {"charlm": json.dumps(describe(checkpoint))})
     onnx.checker.check_model(model, full_check=True)
     return model

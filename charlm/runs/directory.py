@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from charlm.errors import InputError
-from charlm.runs.checkpoint import Checkpoint, save_checkpoint
 from charlm.runs.metrics import Row, append_row, read_rows, take_fingerprint
 from charlm.system.files import make_directory, write_atomically
 from charlm.system.lock import Announce, hold, is_held, mark_ending, refuse_holder
+
+if TYPE_CHECKING:  # a look at a run does without torch, which this would load
+    from charlm.runs.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class RunDirectory:
         """
         write_atomically(self.config_path, config_yaml.encode())
 
-    def save_last(self, checkpoint: Checkpoint) -> None:
+    def save_last(self, checkpoint: "Checkpoint") -> None:
         """Save the checkpoint to resume from; ``train.keep`` saves are kept in all.
 
         It records what metrics.jsonl is at this step.
@@ -151,6 +154,8 @@ class RunDirectory:
         Raises:
             CharlmError: a file cannot be written; the earlier saves are unchanged.
         """
+        from charlm.runs.checkpoint import save_checkpoint
+
         keep = checkpoint.config.train.keep
         training = checkpoint.training | {"metrics": take_fingerprint(self.metrics_path)}
         checkpoint = replace(checkpoint, training=training)
@@ -166,8 +171,10 @@ class RunDirectory:
         former = sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
         return [self.last_path, *(self.path / f"last-{number}.pt" for number in former)]
 
-    def save_best(self, checkpoint: Checkpoint) -> None:
+    def save_best(self, checkpoint: "Checkpoint") -> None:
         """Save the best model so far."""
+        from charlm.runs.checkpoint import save_checkpoint
+
         save_checkpoint(checkpoint, self.best_path)
 
     def save_sample(self, step: int, text: str) -> None:

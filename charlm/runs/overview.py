@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from charlm.config import Config
 from charlm.errors import DamagedError, InputError
-from charlm.runs.archive import is_complete
-from charlm.runs.checkpoint import Checkpoint, load_checkpoint
+from charlm.runs.archive import is_complete, read_outline
+from charlm.runs.description import Description, parse_content
 from charlm.runs.directory import RunDirectory
 
 State = Literal["finished", "stopped", "running", "damaged"]
@@ -104,36 +104,38 @@ def _read(run: RunDirectory, path: Path, problems: list[str]) -> RunSummary:
     Raises:
         InputError: it is damaged, or cannot be read.
     """
-    checkpoint = load_checkpoint(path, reads_tensors=False)
+    content = read_outline(path)
+    description = parse_content(content, path)
+    training = content["training"]
     try:
-        last_step, best_loss_nats, elapsed_s = _read_progress(checkpoint)
-        num_parameters = sum(weight.numel() for weight in checkpoint.weights.values())
+        last_step, best_loss_nats, elapsed_s = _read_progress(description, training)
+        num_parameters = sum(weight.numel() for weight in content["weights"].values())
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         raise DamagedError(f"{path}: its weights or its training state are damaged.") from None
-    problems = problems + _examine_others(run, checkpoint, best_loss_nats is not None)
-    is_finished = checkpoint.step >= last_step
+    problems = problems + _examine_others(run, training, best_loss_nats is not None)
+    is_finished = description.step >= last_step
     return RunSummary(
         path=run.path,
         state="damaged" if problems else "finished" if is_finished else "stopped",
         problems=problems,
-        config=checkpoint.config,
+        config=description.config,
         num_parameters=num_parameters,
-        step=checkpoint.step,
+        step=description.step,
         last_step=last_step,
         best_loss_nats=best_loss_nats,
         elapsed_s=elapsed_s,
     )
 
 
-def _read_progress(checkpoint: Checkpoint) -> tuple[int, float | None, float | None]:
+def _read_progress(description: Description, training: dict[str, Any]) -> tuple[int, float | None, float | None]:
     """Return the last step of the run, its lowest loss and its duration, as far as the checkpoint has them.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError, IndexError: the training state is damaged.
     """
-    training, max_steps = checkpoint.training, checkpoint.config.train.max_steps
+    max_steps = description.config.train.max_steps
     if not training:  # best.pt
-        return max_steps, checkpoint.loss_nats, None
+        return max_steps, description.loss_nats, None
     last_step = training["decay"]["end"] if "decay" in training else max_steps  # missing in older checkpoints
     numbers = {"last_step": last_step, "best": training["best"][0], "elapsed_s": training["elapsed_s"]}
     for name, number in numbers.items():
@@ -145,7 +147,7 @@ def _read_progress(checkpoint: Checkpoint) -> tuple[int, float | None, float | N
     return last_step, best_loss_nats if best_loss_nats <= sys.float_info.max else None, float(numbers["elapsed_s"])
 
 
-def _examine_others(run: RunDirectory, checkpoint: Checkpoint, has_best: bool) -> list[str]:
+def _examine_others(run: RunDirectory, training: dict[str, Any], has_best: bool) -> list[str]:
     """Return what is wrong with the other files of a run."""
     problems = []
     if not run.last_path.exists():
@@ -154,7 +156,7 @@ def _examine_others(run: RunDirectory, checkpoint: Checkpoint, has_best: bool) -
         problems.append(f"{run.config_path}: missing.")
     if has_best and not is_complete(run.best_path):
         problems.append(f"{run.best_path}: missing, or not a complete checkpoint.")
-    recorded = checkpoint.training.get("metrics", {})  # missing in older checkpoints
+    recorded = training.get("metrics", {})  # missing in older checkpoints
     num_bytes: Any = recorded.get("num_bytes", 0) if isinstance(recorded, dict) else 0
     size = run.metrics_path.stat().st_size if run.metrics_path.is_file() else 0
     if type(num_bytes) is int and size < num_bytes:

@@ -6,7 +6,6 @@ Dimensions: V vocabulary, E embedding, H hidden width, L layers.
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import safetensors
@@ -17,7 +16,8 @@ from torch import Tensor, nn
 
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, DamagedError, InputError
-from charlm.runs.checkpoint import Checkpoint, check_format, describe_checkpoint, parse_description
+from charlm.runs.checkpoint import Checkpoint
+from charlm.runs.description import Description, check_format, describe, parse_description
 from charlm.system.reading import open_regular
 
 WEIGHTS_NAME = "model.safetensors"
@@ -58,7 +58,7 @@ def write_description(checkpoint: Checkpoint, directory: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    text = json.dumps(describe_checkpoint(checkpoint), indent=2, allow_nan=False)
+    text = json.dumps(describe(checkpoint), indent=2, allow_nan=False)
     (directory / CONFIG_NAME).write_text(text + "\n", encoding="ascii")
 
 
@@ -75,13 +75,13 @@ def read_export(path: Path) -> Checkpoint:
     """
     weights_path = path / WEIGHTS_NAME if path.is_dir() else path
     config_path = weights_path.with_name(CONFIG_NAME)
-    checkpoint = _read_description(config_path)
+    description = _read_description(config_path)
     try:
         with open_regular(weights_path) as stream:
             header_bytes = int.from_bytes(stream.read(8), "little")
         if header_bytes > MAX_HEADER_BYTES:
             raise ValueError("it is no safetensors file, or lists far more tensors than a model has")
-        return replace(checkpoint, weights=_read_weights(weights_path, checkpoint))
+        return Checkpoint(**vars(description), weights=_read_weights(weights_path, description))
     except FileNotFoundError:
         raise InputError(f"{weights_path}: there is no such file. {REMEDY}") from None
     except OSError as error:
@@ -117,8 +117,8 @@ def from_torch(named: Mapping[str, Tensor], num_layers: int) -> dict[str, Tensor
     return weights
 
 
-def _read_description(path: Path) -> Checkpoint:
-    """Return the checkpoint that a config.json describes, without its weights."""
+def _read_description(path: Path) -> Description:
+    """Return the description of a model that a config.json has."""
     try:
         with open_regular(path) as stream:
             content = stream.read(MAX_CONFIG_BYTES + 1)
@@ -138,7 +138,7 @@ def _read_description(path: Path) -> Checkpoint:
         raise DamagedError(f"{path}: refused: {reason[:600].rstrip('.')}. {REMEDY}") from None
 
 
-def _read_weights(path: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
+def _read_weights(path: Path, description: Description) -> dict[str, Tensor]:
     """Return the weights of a safetensors file, whose tensors are those of the configuration and the vocabulary.
 
     Names, types and shapes are compared before the numbers are read.
@@ -147,13 +147,13 @@ def _read_weights(path: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
         ValueError: there are others, or a number is not finite.
         SafetensorError: the file is damaged.
     """
-    expected = _expected_shapes(checkpoint.config.model, len(checkpoint.vocabulary))
+    expected = _expected_shapes(description.config.model, len(description.vocabulary))
     with safe_open(path, framework="pt", device="cpu") as file:
         parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
         found = {name: (part.get_dtype(), list(part.get_shape())) for name, part in parts.items()}
         _compare(found, {name: ("F32", shape) for name, shape in expected.items()})
         tensors = {name: file.get_tensor(name).clone() for name in expected}  # copied: the file may be changed later
-    weights = from_torch(tensors, checkpoint.config.model.num_layers)
+    weights = from_torch(tensors, description.config.model.num_layers)
     for name, tensor in (tensors | weights).items():  # the sum of two biases may be infinite
         if not bool(tensor.isfinite().all()):
             raise ValueError(f"{name!r} has numbers that are not finite")

@@ -8,12 +8,12 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Literal, Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from charlm.errors import InputError
+
+if TYPE_CHECKING:  # a vocabulary is read and compared without torch
+    from torch import Tensor
 
 Level = Literal["char", "byte"]
 OnUnknown = Literal["error", "skip", "replace"]
@@ -64,7 +64,7 @@ class Vocabulary:
         """Return a vocabulary with further symbols after its own, whose ids stay; those that it has are left out."""
         return Vocabulary(self.level, dict.fromkeys([*self.symbols, *symbols]))
 
-    def encode(self, text: str, on_unknown: OnUnknown = "error", where: str = "the text") -> Tensor:
+    def encode(self, text: str, on_unknown: OnUnknown = "error", where: str = "the text") -> "Tensor":
         """Return the ids of a text, (N,) int64.
 
         Args:
@@ -76,6 +76,8 @@ class Vocabulary:
         Raises:
             InputError: a character is not in the vocabulary and ``on_unknown`` is ``error``.
         """
+        import torch
+
         if self.level == "byte":
             return torch.tensor(list(text.encode("utf-8", "surrogateescape")), dtype=torch.int64)
         unknown = self.find_unknown(text)
@@ -90,11 +92,11 @@ class Vocabulary:
         """Return the characters of a text that have no id, each once; none in a byte vocabulary."""
         return [] if self.level == "byte" else [symbol for symbol in dict.fromkeys(text) if symbol not in self.ids]
 
-    def decode(self, ids: Tensor) -> str:
+    def decode(self, ids: "Tensor") -> str:
         """Return the text of ids (N,); invalid UTF-8 becomes U+FFFD."""
         return self.decoder().decode(self.to_bytes(ids), final=True)
 
-    def to_bytes(self, ids: Tensor) -> bytes:
+    def to_bytes(self, ids: "Tensor") -> bytes:
         """Return the text of ids (N,) as UTF-8; ids of a byte vocabulary give their bytes unchanged."""
         values = ids.tolist()
         if self.level == "byte":

@@ -10,7 +10,8 @@ import torch
 from charlm.config import Config
 from charlm.errors import InputError
 from charlm.model import CharLM
-from charlm.runs.checkpoint import Checkpoint, describe_checkpoint
+from charlm.runs.checkpoint import Checkpoint
+from charlm.runs.description import describe
 from charlm.text.vocabulary import Vocabulary
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'charlm[onnx]'")
@@ -30,7 +31,7 @@ def make_checkpoint(num_layers: int, hidden_size: int, embed_size: int) -> Check
     generator = torch.Generator().manual_seed(5)
     shapes = CharLM(4, **config.model.model_dump(), kernel="reference").state_dict()
     weights = {name: torch.randn(weight.shape, generator=generator) for name, weight in shapes.items()}
-    return Checkpoint(config, Vocabulary("char", "abc\n"), "0f", 3, 1.5, weights)
+    return Checkpoint(config, Vocabulary("char", "abc\n"), "0f", 3, 1.5, weights=weights)
 
 
 def run_model(model: Any, checkpoint: Checkpoint, ids: Any, states: Any) -> list[torch.Tensor]:
@@ -97,7 +98,7 @@ def test_a_file_says_what_it_is(build: Any) -> None:
     assert (model.ir_version, model.producer_name) == (8, "charlm")
     [metadata] = model.metadata_props
     assert metadata.key == "charlm"
-    assert json.loads(metadata.value) == describe_checkpoint(checkpoint)
+    assert json.loads(metadata.value) == describe(checkpoint)
 
 
 def test_a_model_that_no_file_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,13 @@ def test_light_commands_load_nothing_heavy(statement: str) -> None:
     assert modules_after(statement, "torch", "tensorboard", "numpy") == "[]"
 
 
+def test_a_look_at_runs_loads_no_torch(tmp_path: Path) -> None:
+    """The table of runs, read from their checkpoints, appears before torch would be loaded."""
+    shutil.copytree(Path(__file__).parents[1] / "runs" / "checkpoints" / "format-1", tmp_path / "runs")
+    runs = f"from charlm.cli import cli; cli(['runs', {str(tmp_path)!r}], standalone_mode=False)"
+    assert modules_after(f"{runs}\nprint()", "torch", "tensorboard") == "[]"
+
+
 def test_training_loads_nothing_of_the_comparison() -> None:
     """The help of train, and what train imports, load no module of the comparison."""
     imports = "import charlm.cli.progress, charlm.cli.tables, charlm.training.loop, charlm.training.dry_run"

@@ -13,7 +13,7 @@ import charlm
 from charlm.config import Config
 from charlm.errors import CharlmError, InputError
 from charlm.model import CharLM
-from charlm.runs import checkpoint
+from charlm.runs import description
 from charlm.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from charlm.system.files import write_atomically
 from charlm.text.vocabulary import Vocabulary
@@ -59,7 +59,7 @@ def test_loads_with_weights_only(saved: Path) -> None:
 def test_names_the_version_that_wrote_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file holds charlm's version, which a later charlm names when it no longer reads the format."""
     assert torch.load(saved, weights_only=True)["charlm_version"] == charlm.__version__
-    monkeypatch.setattr(checkpoint, "OLDEST_FORMAT", 2)
+    monkeypatch.setattr(description, "OLDEST_FORMAT", 2)
     with pytest.raises(InputError, match=rf"format 1 by charlm {charlm.__version__}; .*Use the version that wrote it"):
         load_checkpoint(saved)
 

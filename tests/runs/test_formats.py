@@ -10,7 +10,7 @@ from repository import load_script
 
 import charlm
 from charlm.cli import run
-from charlm.runs.checkpoint import FORMAT
+from charlm.runs.description import FORMAT
 from charlm.runs.directory import RunDirectory
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"

@@ -3,8 +3,10 @@
 import math
 import random
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -174,11 +176,22 @@ def test_all_files_damaged(tmp_path: Path) -> None:
 
 
 def test_tensors_are_not_read(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look does not read the tensors: neither their checksums nor their values."""
-    monkeypatch.setattr("zipfile.ZipFile.testzip", lambda _: pytest.fail("read"))
-    monkeypatch.setattr("charlm.runs.checkpoint._check_weights", lambda *_: pytest.fail("read"))
+    """A look reads the pickle of a checkpoint alone: neither the numbers of its tensors nor their checksums."""
+    read: list[str] = []
+
+    class Watched(zipfile.ZipFile):
+        def read(self, name: Any, pwd: bytes | None = None) -> bytes:
+            read.append(name.filename)
+            return super().read(name, pwd)
+
+        def testzip(self) -> str | None:
+            return pytest.fail("read")
+
+    monkeypatch.setattr("zipfile.ZipFile", Watched)
+    monkeypatch.setattr("torch.load", lambda *_, **__: pytest.fail("read"))
     summary = summarize(RunDirectory(run))
     assert (summary.state, summary.problems) == ("finished", [])
+    assert read == ["archive/data.pkl"]
 
 
 def test_runs_are_found_below(run: Path, tmp_path: Path) -> None:
