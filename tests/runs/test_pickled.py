@@ -12,6 +12,7 @@ import fuzz_readers
 import pytest
 import torch
 
+from charlm.errors import InputError
 from charlm.runs.archive import read_outline
 from charlm.runs.pickled import TensorOutline, read_pickle
 
@@ -51,6 +52,13 @@ def test_values_are_those_that_torch_reads(content: Any, tmp_path: Path) -> None
     """Values of each kind that a checkpoint holds come back, and tensors as their shapes."""
     torch.save(content, tmp_path / "x.pt")
     assert read_outline(tmp_path / "x.pt") == outline(torch.load(tmp_path / "x.pt", weights_only=True))
+
+
+def test_a_number_does_not_count_twice(tmp_path: Path) -> None:
+    """A tensor that shows one number many times, of a size that no file has, is refused."""
+    torch.save(torch.zeros(1).expand(2**40), tmp_path / "x.pt")
+    with pytest.raises(InputError, match="larger than its storage"):
+        read_outline(tmp_path / "x.pt")
 
 
 def test_a_module_has_attributes_that_nobody_reads() -> None:
