@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from charlm.config import Config, ModelConfig
 from charlm.errors import ConfigError, InputError
@@ -12,6 +13,11 @@ from charlm.runs.recovery import load_newest
 
 SIZES = ("num_layers", "hidden_size", "embed_size")
 """The keys of ``model`` that the base decides where they are not given."""
+
+REMEDY = (
+    "Restore it, name a copy of it with --set train.init_from=PATH, or resume without it with --set train.init_from="
+)
+"""The remedy in errors about the base of a run that resumes."""
 
 Warn = Callable[[str], None]
 
@@ -82,18 +88,19 @@ def _refuse_change(path: str, recorded: str, warn: Warn) -> None:
     """Make sure that the base of a run that resumes is the one that it began with.
 
     Raises:
-        InputError: it is another one.
+        InputError: it is another one, or no model any more.
     """
     try:
         base = read_base(path, warn)
     except InputError as error:
+        if Path(path).exists():
+            raise InputError(f"{error} It was a model when the run began. {REMEDY}") from None
         warn(f"{error} The run resumes without its base, from its own save.")
         return
     if base.digest != recorded:
         raise InputError(
             f"train.init_from: {path} has changed since the run began: its digest was {recorded} and is now "
-            f"{base.digest}. Restore it, name a copy of it with --set train.init_from=PATH, or resume without it with "
-            "--set train.init_from="
+            f"{base.digest}. {REMEDY}"
         )
 
 

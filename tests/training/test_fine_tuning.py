@@ -121,6 +121,16 @@ def test_a_base_that_has_changed_is_refused(next_config: Config, base_path: Path
     assert train(saved.replace("train", init_from=""), tmp_path / "run", resume=True).steps == 12
 
 
+def test_a_base_that_is_damaged_is_refused(next_config: Config, base_path: Path, tmp_path: Path) -> None:
+    """A base that is there but is no model any more has changed too; the message says how to resume without it."""
+    stop(next_config, tmp_path / "run", 5)
+    base_path.write_bytes(base_path.read_bytes()[:-9])
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(InputError, match=r"not a complete charlm checkpoint.* It was a model when .* --set train.init"):
+        train(next_config, tmp_path / "run", resume=True)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir()} == before
+
+
 def test_a_run_with_new_weights_takes_no_others(config: Config, base_path: Path, tmp_path: Path) -> None:
     """init_from is refused for the first time in a run that resumes."""
     stop(config, tmp_path / "run", 5)
