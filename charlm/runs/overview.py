@@ -25,8 +25,9 @@ class RunSummary:
 
     Attributes:
         path: the run directory.
-        state: ``finished``: all steps were taken; ``running``: a process trains in the directory; ``damaged``: a file
-            is missing or cannot be used; ``stopped``: it can be resumed.
+        state: ``finished``: all steps were taken, or it is an imported model, which has no more files than ``best.pt``
+            and ``config.yaml``; ``running``: a process trains in the directory; ``damaged``: a file is missing or
+            cannot be used; ``stopped``: it can be resumed.
         problems: what is wrong with each file that is missing or cannot be used.
         config: its configuration.
         num_parameters: number of parameters of the model.
@@ -112,8 +113,9 @@ def _read(run: RunDirectory, path: Path, problems: list[str]) -> RunSummary:
         num_parameters = sum(weight.numel() for weight in content["weights"].values())
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         raise DamagedError(f"{path}: its weights or its training state are damaged.") from None
-    problems = problems + _examine_others(run, training, best_loss_nats is not None)
-    is_finished = description.step >= last_step
+    is_imported = not training and run.config_path.is_file() and not run.metrics_path.exists()  # nothing was lost
+    problems = problems + ([] if is_imported else _examine_others(run, training, best_loss_nats is not None))
+    is_finished = is_imported or description.step >= last_step
     return RunSummary(
         path=run.path,
         state="damaged" if problems else "finished" if is_finished else "stopped",

@@ -5,6 +5,7 @@ import random
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from texts import TEXT
 
 from charlm.config import Config
 from charlm.errors import InputError, StoppedError
+from charlm.export.directory import import_model
+from charlm.runs.checkpoint import load_checkpoint
 from charlm.runs.directory import RunDirectory
 from charlm.runs.overview import find_runs, summarize
+from charlm.runs.portable import write_export
 from charlm.training.loop import TrainingResult, train
 from charlm.training.reporter import Reporter
 
@@ -112,6 +116,23 @@ def test_best_model_alone(run: Path) -> None:
     assert best.config is not None
     assert best.best_loss_nats is not None
     assert best.elapsed_s is None
+
+
+def test_imported_model(run: Path, tmp_path: Path) -> None:
+    """A model that was imported lacks nothing; beside it the metrics of a run would show that its saves are lost."""
+    import_model(write_tiny_export(run, tmp_path), tmp_path / "imported")
+    imported = summarize(RunDirectory(tmp_path / "imported"))
+    assert (imported.state, imported.problems) == ("finished", [])
+    assert imported.best_loss_nats is not None
+    shutil.copy(run / "metrics.jsonl", tmp_path / "imported")
+    assert summarize(RunDirectory(tmp_path / "imported")).problems == [f"{tmp_path}/imported/last.pt: missing."]
+
+
+def write_tiny_export(run: Path, tmp_path: Path) -> Path:
+    """Export the best model of a run, as if it were of an early step."""
+    (tmp_path / "exported").mkdir()
+    write_export(replace(load_checkpoint(run / "best.pt"), step=3), tmp_path / "exported")
+    return tmp_path / "exported"
 
 
 def cut(path: Path) -> None:
