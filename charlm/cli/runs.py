@@ -41,8 +41,8 @@ def runs(directories: tuple[Path, ...], order: str, filters: tuple[str, ...], as
     """Print a table of the runs in each DIR and below it; by default in runs.
 
     It has the size of each model, its text, the steps done of those planned, the lowest validation loss in nats and in
-    bits per character (per byte for data.level=byte), the time so far, and the state. What is damaged is named below;
-    the tensors in the checkpoints are not read.
+    bits per character (per byte for data.level=byte), the time so far, and the state. What is damaged is named below,
+    but the tensors in the checkpoints and config.yaml are not read.
     """
     from charlm.runs.overview import find_runs, summarize
     from charlm.runs.selection import parse_filter, select

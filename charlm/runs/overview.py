@@ -1,7 +1,8 @@
 """What many runs are and how far they are, from the newest save of each; its tensors are not read.
 
-A look takes milliseconds a run, and finds files that are missing, incomplete or of another kind. It does not find a
-changed byte in a tensor: ``charlm eval`` and ``charlm train --resume`` read everything.
+A look takes milliseconds a run, and finds checkpoints and metrics that are missing, incomplete or of another kind. It
+does not find a changed byte in a tensor, and of ``config.yaml`` it sees only that it is there. ``charlm train
+--resume`` reads everything.
 """
 
 import sys
