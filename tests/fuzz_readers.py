@@ -136,10 +136,13 @@ def forge(pickled: bytes, tensor: bytes = b"\0" * 64) -> bytes:
 
 
 def damage_pickle(data: bytes, chance: random.Random) -> bytes:
-    """Damage the pickle inside a file, with checksums that are right."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        pickled = archive.read("archive/data.pkl")
-    return forge(damage_bytes(pickled, chance))
+    """Damage the pickle inside a file, with checksums that are right; the numbers of its tensors stay."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(stream, "w") as damaged:
+        for name in archive.namelist():
+            part = archive.read(name)
+            damaged.writestr(name, damage_bytes(part, chance) if name.endswith(".pkl") else part)
+    return stream.getvalue()
 
 
 def nested_references(depth: int) -> bytes:
