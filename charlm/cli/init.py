@@ -121,7 +121,7 @@ def explain(proposal: "Proposal") -> dict[str, str]:
     }
     regularization = {
         "model.dropout": "The text is read more than twice.",
-        "model.dropconnect": "The text is read more than 15 times.",
+        "model.dropconnect": "A model of this size would memorize the text in so many passes.",
         "train.average_decay": "The text is read more than twice.",
         "train.decay_frac": "The text is read more than four times.",
     }

@@ -56,6 +56,15 @@ def test_the_widest_model_that_gets_far_enough(tmp_path: Path, measured: list[in
     assert most_read < 1.3 * MIN_CHARS_PER_PARAMETER * wider
 
 
+def test_a_given_width(tmp_path: Path, measured: list[int]) -> None:
+    """A single width to try is planned for the time, also if it is too wide for it, so that it can be compared."""
+    corpus = make_corpus(tmp_path / "text", 4_000_000)
+    found = propose(Config(), corpus, 0.2, (512,))
+    assert measured == [found.config.model.hidden_size] == [512]
+    assert num_read(found.config) < MIN_CHARS_PER_PARAMETER * found.num_parameters
+    assert 0.9 * 12 < found.duration_s <= 12
+
+
 @pytest.mark.parametrize("minutes", [0.2, 1, 10])
 def test_the_time_is_used(tmp_path: Path, minutes: float) -> None:
     """Training and validations together take nearly the minutes, and not more; validations take a small share."""
@@ -93,6 +102,17 @@ def test_dropout_follows_the_passes(
     assert (found.config.model.dropout, found.config.model.dropconnect) == (dropout, dropconnect)
     assert (found.config.train.average_decay > 0) == (found.num_passes > 2) == (dropout > 0)
     assert found.config.train.decay_frac == (0.2 if found.num_passes > 4 else 1.0)
+
+
+@pytest.mark.parametrize(("width", "dropout", "dropconnect"), [(64, 0.1, 0.0), (256, 0.3, 0.0), (512, 0.2, 0.2)])
+def test_dropout_follows_the_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, dropout: float, dropconnect: float
+) -> None:
+    """Of models that read a text as often as each other, a small one cannot memorize it, and needs less dropout."""
+    monkeypatch.setattr(proposal, "measure_speed", lambda _: 1e5)
+    found = propose(Config(), make_corpus(tmp_path / "text", 500_000), 3, (width,))
+    assert found.num_passes > 30
+    assert (found.config.model.dropout, found.config.model.dropconnect) == (dropout, dropconnect)
 
 
 def test_validation_part(tmp_path: Path) -> None:
