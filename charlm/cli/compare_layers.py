@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
-from charlm.cli.options import CONFIG, SET, examples, numbers_from, parse_share
+from charlm.cli.options import CONFIG, PATH, SET, WholeNumber, examples, numbers_from, parse_share
 from charlm.cli.output import show, warn
 from charlm.errors import CharlmError, InputError
 
@@ -67,13 +67,13 @@ if TYPE_CHECKING:
 @click.option(
     "--tune",
     metavar="N",
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     default=0,
     show_default=True,
     help="Trials of learning rate, dropout, weight decay and warm-up for each arm, before its runs; 0 for none.",
 )
 @click.option(
-    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Parallel runs; they share the processors."
+    "--jobs", type=WholeNumber(1), default=1, show_default=True, help="Parallel runs; they share the processors."
 )
 @click.option(
     "--cluster",
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
 @SET
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("runs/compare-layers"),
     show_default=True,
     help="The directory of the comparison.",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charlm.cli.json_output import print_json
-from charlm.cli.options import DEVICE, RUN, examples
+from charlm.cli.options import DEVICE, RUN, WholeNumber, examples
 from charlm.cli.output import show, warn
 from charlm.errors import InputError
 
@@ -29,7 +29,7 @@ NOTABLE_UNKNOWN_FRAC = 0.01
     help="The part of the run's corpus.  [default: val]",
 )
 @click.option("--text", metavar="FILE", help="Measure this text instead: a file, a directory, a glob, or builtin:NAME.")
-@click.option("--windowed", metavar="N", type=click.IntRange(1), help="Start from the zero state every N characters.")
+@click.option("--windowed", metavar="N", type=WholeNumber(1), help="Start from the zero state every N characters.")
 @click.option("--dynamic", is_flag=True, help="Measure also a copy that learns from each stretch after scoring it.")
 @click.option(
     "--json",

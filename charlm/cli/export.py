@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from charlm.cli.options import RUN, examples
+from charlm.cli.options import PATH, RUN, examples
 from charlm.cli.output import show, warn
 
 if TYPE_CHECKING:
     from charlm.export.graph_files import OnnxReport
 
-OUT = click.option(
-    "--out", metavar="DIRECTORY", required=True, type=click.Path(path_type=Path), help="The directory to create."
-)
+OUT = click.option("--out", metavar="DIRECTORY", required=True, type=PATH, help="The directory to create.")
 
 
 @click.command(
@@ -81,7 +79,7 @@ def _describe_graphs(report: "OnnxReport", unit: str) -> str:
         "charlm import exported --out runs/imported", "charlm import model.safetensors --out runs/imported"
     ),
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @OUT
 def import_(model: Path, out: Path) -> None:
     """Make a run directory of MODEL: a directory that charlm export wrote, or its safetensors file.

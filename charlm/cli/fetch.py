@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from charlm.cli.options import examples
+from charlm.cli.options import PathType, examples
 from charlm.cli.output import show
 from charlm.text.public import CORPORA, fetch_corpus
 
@@ -18,7 +18,7 @@ from charlm.text.public import CORPORA, fetch_corpus
 @click.argument("name", metavar="NAME", type=click.Choice(list(CORPORA)))
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathType(file_okay=False),
     default=Path("data"),
     show_default=True,
     help="The directory that the file goes to.",

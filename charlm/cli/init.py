@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charlm.cli.options import examples
+from charlm.cli.options import PATH, examples
 from charlm.cli.output import show
 from charlm.errors import CharlmError, InputError
 from charlm.system.files import open_for_writing
@@ -35,9 +35,7 @@ TITLE = "Written by charlm init: docs/proposal.md has the rule, configs/default.
     show_default=True,
     help="Symbols: Unicode code points, or bytes, for files that are not text.",
 )
-@click.option(
-    "--out", metavar="YAML", type=click.Path(path_type=Path), help="The configuration to write.  [default: NAME.yaml]"
-)
+@click.option("--out", metavar="YAML", type=PATH, help="The configuration to write.  [default: NAME.yaml]")
 def init(path: str, minutes: float, level: str, out: Path | None) -> None:
     """Write a commented configuration for the text FILE: also a directory, a glob, or builtin:NAME.
 

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from charlm.cli.evaluate import NOTABLE_UNKNOWN_FRAC
-from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples
+from charlm.cli.options import DEVICE, ON_UNKNOWN, PATH, RUN, WholeNumber, examples
 from charlm.cli.output import show, warn
 from charlm.cli.prompt import read_prompt, read_standard_input
 from charlm.cli.surprise import print_surprise
@@ -40,10 +40,15 @@ OUT = Path("inspect.html")
 )
 @click.option("--prompt", metavar="TEXT", help="Read these characters; - reads standard input.")
 @click.option(
-    "--length", metavar="N", default=5000, show_default=True, help=f"Characters to read, 2 to {MAX_LENGTH:,}."
+    "--length",
+    metavar="N",
+    type=WholeNumber(),
+    default=5000,
+    show_default=True,
+    help=f"Characters to read, 2 to {MAX_LENGTH:,}.",
 )
-@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help=f"The page.  [default: {OUT}]")
-@click.option("--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write the numbers too.")
+@click.option("--out", metavar="FILE", type=PATH, help=f"The page.  [default: {OUT}]")
+@click.option("--json", "json_path", metavar="FILE", type=PATH, help="Write the numbers too.")
 @click.option("--ansi", is_flag=True, help="Print the text coloured by surprise instead of writing a page.")
 @ON_UNKNOWN
 @DEVICE

@@ -1,15 +1,68 @@
 """Options that several commands share, and the lists that they take."""
 
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from charlm.cli.completion import complete_key, complete_run
 from charlm.errors import ArgumentError
+from charlm.system.reading import require_text_name
 
-CONFIG = click.argument("config_path", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
-RUN = click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_run)
+
+class PathType(click.Path):
+    """A path on the command line, whose name is text.
+
+    Args:
+        file_okay: whether it may be a file.
+    """
+
+    def __init__(self, file_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path.
+
+        Raises:
+            InputError: it is not valid UTF-8.
+        """
+        return require_text_name(Path(super().convert(value, param, ctx)))
+
+
+class WholeNumber(click.types.IntParamType):
+    """A whole number of at most 64 bits.
+
+    Args:
+        least: the smallest number that is allowed; None where the command itself checks it.
+    """
+
+    def __init__(self, least: int | None = None) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number.
+
+        Raises:
+            BadParameter: it is no whole number, or outside the range.
+        """
+        if len(str(value)) > MAX_DIGITS:
+            self.fail(f"expected a whole number of at most 64 bits, got {reprlib.repr(value)}.", param, ctx)
+        number: int = super().convert(value, param, ctx)
+        if not -(2**63) <= number < 2**63:
+            self.fail(f"expected a whole number of at most 64 bits, got {number}.", param, ctx)
+        if self.least is not None and number < self.least:
+            self.fail(f"expected a whole number of at least {self.least}, got {number}.", param, ctx)
+        return number
+
+
+MAX_DIGITS = 40
+"""Characters of a number on the command line, at most; a message shows a part of a longer one."""
+
+PATH = PathType()
+CONFIG = click.argument("config_path", metavar="[CONFIG]", required=False, type=PATH)
+RUN = click.argument("run", type=PATH, shell_complete=complete_run)
 SET = click.option(
     "--set",
     "overrides",

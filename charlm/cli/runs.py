@@ -7,7 +7,7 @@ import click
 
 from charlm.cli.completion import complete_filter
 from charlm.cli.json_output import describe_run, print_json
-from charlm.cli.options import examples
+from charlm.cli.options import PATH, examples
 from charlm.cli.output import show, warn
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MAX_PROBLEMS = 5
     short_help="Print a table of trained runs.",
     epilog=examples("charlm runs", "charlm runs runs/depth --filter model.num_layers=2 --sort time"),
 )
-@click.argument("directories", metavar="[DIR]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("directories", metavar="[DIR]...", nargs=-1, type=PATH)
 @click.option(
     "--sort", "order", type=click.Choice(ORDERS), default="loss", show_default=True, help="The order of the runs."
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.json_output import print_json
-from charlm.cli.options import DEVICE, ON_UNKNOWN, RUN, examples
+from charlm.cli.options import DEVICE, ON_UNKNOWN, PATH, RUN, WholeNumber, examples
 from charlm.cli.output import show, warn, write_sample
 from charlm.cli.prompt import read_prompt
 from charlm.cli.sample_request import SampleRequest
@@ -40,21 +40,27 @@ def _default(name: str) -> Callable[[], Any]:
 )
 @RUN
 @click.option("--prompt", help="Text to continue; - reads standard input.")
-@click.option("--prompt-file", metavar="FILE", type=click.Path(path_type=Path), help="A file with the prompt, or -.")
+@click.option("--prompt-file", metavar="FILE", type=PATH, help="A file with the prompt, or -.")
 @click.option(
-    "--length", type=int, default=_default("length"), help="Characters to make; 0 for no end.  [default: 300]"
+    "--length", type=WholeNumber(), default=_default("length"), help="Characters to make; 0 for no end.  [default: 300]"
 )
 @click.option(
     "--temperature",
     type=float,
     help="0 takes the likeliest, 1 the model's own probabilities.  [default: 0.8]",
 )
-@click.option("--top-k", type=int, help="Choose among the K likeliest characters only.")
+@click.option("--top-k", type=WholeNumber(), help="Choose among the K likeliest characters only.")
 @click.option("--top-p", type=float, help="Choose among the likeliest that together have this probability.")
-@click.option("--num-samples", default=1, show_default=True, help="Samples to make; their number changes none of them.")
+@click.option(
+    "--num-samples",
+    type=WholeNumber(),
+    default=1,
+    show_default=True,
+    help="Samples to make; their number changes none of them.",
+)
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=WholeNumber(0),
     help="Sample i of a seed is the same whatever --num-samples is.  [default: random]",
 )
 @click.option("--stop", help="End a sample before this text.")

@@ -7,7 +7,7 @@ import click
 
 from charlm.cli.completion import complete_out
 from charlm.cli.json_output import describe_dry_run, describe_result, print_json
-from charlm.cli.options import CONFIG, SET, examples
+from charlm.cli.options import CONFIG, PATH, SET, examples
 from charlm.cli.output import show
 from charlm.errors import InputError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @SET
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     shell_complete=complete_out,
     help="The run directory.  [default: runs/NAME of the config]",
 )

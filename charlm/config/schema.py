@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from charlm.config.validation import check
 from charlm.config.yaml_source import Scalar, write_yaml
@@ -16,9 +17,19 @@ MAX_COUNT = 10**12
 
 
 class Section(BaseModel):
-    """A group of keys; unknown keys and values of another type are refused."""
+    """A group of keys; unknown keys, values of another type and text that is not valid UTF-8 are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _require_utf8(cls, value: Scalar) -> Scalar:
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise PydanticCustomError("string_unicode", "not valid UTF-8") from None
+        return value
 
 
 class DataConfig(Section):

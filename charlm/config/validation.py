@@ -30,6 +30,8 @@ def validate(root: type[Root], tree: dict[str, Any]) -> tuple[list[Problem], Roo
             key = tuple(str(part) for part in item["loc"])
             if item["type"] in ("extra_forbidden", "invalid_key"):
                 problems.append((key, describe_unknown(root, key)))
+            elif item["type"] == "string_unicode":
+                problems.append((key, f"expected text in UTF-8, got {_REPR.repr(item['input'])}."))
             else:
                 problems.append((key, f"expected {_expectation(root, *key)}, got {_REPR.repr(item['input'])}."))
         return problems, None

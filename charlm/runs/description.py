@@ -91,8 +91,9 @@ def parse_description(content: dict[str, Any], name: str) -> Description:
         name: name of the file in an error.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError, ConfigError: a value is missing, or has a wrong type or range.
+        ValueError, ConfigError: a value is missing, or has a wrong type or range.
     """
+    _check_plain_types(content)
     config = parse_config(content["config"], name)
     vocabulary = Vocabulary.from_plain(content["vocabulary"])
     _check_plain_values(content, config.train.max_steps)
@@ -126,17 +127,25 @@ def check_format(content: dict[str, Any], path: Path, remedy: str = REMEDY) -> N
 PLAIN_TYPES = {"config": dict, "vocabulary": dict, "corpus_digest": str, "step": int}
 
 
-def _check_plain_values(content: dict[str, Any], max_steps: int) -> None:
-    """Check the types and ranges of a checkpoint's values.
+def _check_plain_types(content: dict[str, Any]) -> None:
+    """Check the types of a checkpoint's values.
 
     Raises:
-        ValueError, KeyError: a value is missing, or has a wrong type or range.
+        ValueError: a value is missing, or has a wrong type.
     """
     for name, expected in PLAIN_TYPES.items():
         if name not in content:
             raise ValueError(f"{name} is missing")
         if not isinstance(content[name], expected) or isinstance(content[name], bool):
             raise ValueError(f"{name} has a wrong type")
+
+
+def _check_plain_values(content: dict[str, Any], max_steps: int) -> None:
+    """Check the ranges of a checkpoint's values.
+
+    Raises:
+        ValueError, KeyError: a value is missing or has a wrong range.
+    """
     if not 0 <= content["step"] <= max_steps:
         raise ValueError(f"step {content['step']} is not one of a run of {max_steps} steps")
     loss = content["loss_nats"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from charlm.errors import CharlmError
+from charlm.system.reading import require_text_name
 
 
 def cache_directory() -> Path:
@@ -18,12 +19,13 @@ def cache_directory() -> Path:
     directory may not exist yet.
 
     Raises:
+        InputError: the path is not valid UTF-8.
         CharlmError: there is no home directory, and other users can write to the directory for temporary files.
     """
     if named := os.environ.get("CHARLM_CACHE_DIR"):
-        return Path(named)
+        return require_text_name(Path(named))
     try:
-        return platformdirs.user_cache_path("charlm", appauthor=False)
+        return require_text_name(platformdirs.user_cache_path("charlm", appauthor=False))
     except RuntimeError:  # the user has no home directory, which happens only on POSIX systems
         return _temporary_directory(os.geteuid())
 

@@ -1,4 +1,4 @@
-"""Opening files that a user names: regular files only."""
+"""Opening files that a user names: regular files only, whose names are text."""
 
 import os
 import stat
@@ -17,6 +17,20 @@ KINDS = {
 
 NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
 """Flag with which opening a pipe does not wait for its writer; Windows has no such flag and needs none."""
+
+
+def require_text_name(path: Path) -> Path:
+    """Return a path; one that is not valid UTF-8 is refused, because torch, TensorBoard and JSON cannot take it.
+
+    Raises:
+        InputError: it is not valid UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise InputError(f"{shown}: the path is not valid UTF-8. Rename it, or give another.") from None
+    return path
 
 
 def open_regular(path: Path) -> BinaryIO:

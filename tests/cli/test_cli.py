@@ -625,14 +625,30 @@ def test_damaged_best(charlm: CharlmCommand, run: Path, command: list[str]) -> N
         (["--device", "cuda:99"], "Error: --device: cuda:99 is not on this machine"),
         (["--device", "abacus"], "Error: --device: expected auto, cpu, cuda, cuda:N or mps, got 'abacus'"),
         (["--length", "many"], "--length"),
-        (["--length", "9" * 30], f"--length: expected at most 1,000,000,000,000, got {'9' * 30}; give 0 for"),
-        (["--seed", "9" * 4000], "is not in the range 0<=x<=9223372036854775807"),
-        (["--top-k", "9" * 5000], "is not a valid integer"),
+        (["--length", "9" * 15], f"--length: expected at most 1,000,000,000,000, got {'9' * 15}; give 0 for"),
+        (["--seed", "-1"], "'--seed': expected a whole number of at least 0, got -1."),
+        (["--length", "9" * 30], f"'--length': expected a whole number of at most 64 bits, got {'9' * 30}."),
+        (["--seed", "9" * 4000], "'--seed': expected a whole number of at most 64 bits, got '999999999999...9999"),
+        (["--top-k", str(2**63)], f"'--top-k': expected a whole number of at most 64 bits, got {2**63}."),
+        (["--top-k", "9" * 5000], "'--top-k': expected a whole number of at most 64 bits, got '999999999999...9999"),
+        (["--num-samples", "9" * 20], f"'--num-samples': expected a whole number of at most 64 bits, got {'9' * 20}."),
     ],
 )
 def test_faulty_sample_options(charlm: CharlmCommand, run: Path, arguments: list[str], message: str) -> None:
     """An option of sample that cannot be used is named with its value and its range."""
     assert_mistake(charlm("sample", run, *arguments), message)
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 5000, "-" + "9" * 20])
+@pytest.mark.parametrize(
+    "arguments",
+    ["eval run --windowed", "inspect run --length", "compare-layers --jobs", "compare-layers --tune"],
+)
+def test_numbers_beyond_64_bits(charlm: CharlmCommand, arguments: str, number: str) -> None:
+    """A number beyond 64 bits is one short message, whatever the option."""
+    outcome = charlm(*arguments.split(), number)
+    assert_mistake(outcome, "expected a whole number of at most 64 bits, got ")
+    assert len(outcome.err) < 300
 
 
 def test_device_is_named_where_it_was_given(charlm: CharlmCommand, run: Path, config_file: Path) -> None:

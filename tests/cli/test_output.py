@@ -91,6 +91,10 @@ COMMANDS = [
     "eval H", "eval H.pt --split H", "eval H.pt --text H", "eval H.pt --text H.txt", "eval H.pt --device H",
     "eval keys.pt", "compare-layers --layers H", "compare-layers --match H",
     "compare-layers --shard H", "compare-layers --set H=1", "compare-layers key.yaml", "compare-layers --report-only H",
+    "init H", "init H.yaml --minutes 0", "init H.txt", "init key.yaml --out H.yaml", "runs H", "runs 'H directory'",
+    "runs --filter H=1", "runs --filter data.path=H", "runs --sort H", "inspect H", "inspect H.pt --text H",
+    "inspect vocabulary.pt --prompt z", "export H --out H", "export H.pt --out 'H directory'", "import H --out H",
+    "import 'H directory' --out H",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import CharlmCommand, assert_mistake
 from processes import assert_saved, wait_for_training, wait_until
 
 from charlm.config import Config
@@ -39,6 +40,38 @@ def test_path_with_spaces_and_no_home(command: list[str], tmp_path: Path) -> Non
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "5 steps" in done.stdout
+
+
+NO_TEXT = os.fsdecode(b"a/\xff")
+"""A path that is not valid UTF-8, as Python reads it from the command line."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", NO_TEXT],
+        ["train", "--out", NO_TEXT],
+        ["train", "--out", "run", "--set", f"data.path={NO_TEXT}"],
+        ["train", "--out", "run", "--set", f"train.init_from={NO_TEXT}"],
+        ["init", "--out", NO_TEXT],
+        ["sample", NO_TEXT],
+        ["sample", "run", "--prompt-file", NO_TEXT],
+        ["eval", NO_TEXT],
+        ["inspect", NO_TEXT],
+        ["inspect", "run", "--json", NO_TEXT],
+        ["runs", NO_TEXT],
+        ["export", "run", "--out", NO_TEXT],
+        ["import", NO_TEXT, "--out", "run"],
+        ["compare-layers", "--out", NO_TEXT],
+        ["fetch", "text8", "--out", NO_TEXT],
+    ],
+    ids=" ".join,
+)
+def test_path_that_is_no_text(charlm: CharlmCommand, arguments: list[str]) -> None:
+    """A path that is not valid UTF-8, which TensorBoard could not open, is refused before anything is done."""
+    outcome = charlm(*arguments)
+    assert_mistake(outcome, "UTF-8")
+    assert os.listdir() == []  # noqa: PTH208  # the names alone
 
 
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])

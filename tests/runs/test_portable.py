@@ -187,6 +187,14 @@ def test_no_config(exported: Path, content: bytes) -> None:
         read_export(exported)
 
 
+@pytest.mark.parametrize("name", ["config", "vocabulary", "corpus_digest", "step"])
+def test_a_value_of_a_wrong_type_is_named(exported: Path, name: str) -> None:
+    """The message says which value of config.json has a wrong type."""
+    rewrite_config(exported, {name: ["a"]})
+    with pytest.raises(DamagedError, match=rf"config\.json: refused: {name} has a wrong type\. Give"):
+        read_export(exported)
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, InputError
 from charlm.system.cache import cache_directory
 
 
@@ -34,6 +34,15 @@ def test_place_of_the_platform(variables: dict[str, str], expected: str, monkeyp
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert cache_directory() == Path(expected)
+
+
+@pytest.mark.parametrize("name", ["CHARLM_CACHE_DIR", "XDG_CACHE_HOME"])
+def test_a_name_that_is_no_text(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache whose path is not valid UTF-8, which torch could not open, is refused."""
+    monkeypatch.delenv("CHARLM_CACHE_DIR", raising=False)
+    monkeypatch.setenv(name, os.fsdecode(b"/some/\xff"))
+    with pytest.raises(InputError, match=r"^/some/\\xff\S*: the path is not valid UTF-8\."):
+        cache_directory()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from charlm.errors import InputError
 from charlm.system import reading
-from charlm.system.reading import open_regular
+from charlm.system.reading import open_regular, require_text_name
 
 
 def test_a_regular_file_is_read(tmp_path: Path) -> None:
@@ -56,3 +56,10 @@ def test_other_errors_are_those_of_the_system(name: str, error: type[OSError], t
     """A missing file and a directory raise the system's error."""
     with pytest.raises(error):
         open_regular(tmp_path / name)
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    """A path that is not valid UTF-8 is refused, and shown with its bytes; any other is returned."""
+    assert require_text_name(Path("mój dom/猫")) == Path("mój dom/猫")
+    with pytest.raises(InputError, match=r"^a/x\\xff: the path is not valid UTF-8\. Rename it, or give another\.$"):
+        require_text_name(Path(os.fsdecode(b"a/x\xff")))
