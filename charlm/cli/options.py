@@ -1,5 +1,6 @@
 """Options that several commands share, and the lists that they take."""
 
+import os
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ class PathType(click.Path):
         Raises:
             InputError: it is not valid UTF-8.
         """
-        return require_text_name(Path(super().convert(value, param, ctx)))
+        return require_text_name(Path(os.fsdecode(super().convert(value, param, ctx))))
 
 
 class WholeNumber(click.types.IntParamType):

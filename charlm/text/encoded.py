@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from charlm.errors import InputError
+from charlm.errors import CharlmError, InputError
+from charlm.system.files import write_atomically
 from charlm.system.reading import open_regular
 from charlm.text.drafts import Progress, id_type
 from charlm.text.vocabulary import Vocabulary
@@ -33,6 +34,10 @@ TORCH_TYPES = {"uint8": torch.uint8, "uint16": torch.uint16, "int32": torch.int3
 
 READ_AT_ONCE = 1 << 18
 """Bytes that are verified at a time."""
+
+
+MAX_META_BYTES = 1 << 26
+"""Maximum size of meta.json; a vocabulary of all characters of Unicode takes 20 MB."""
 
 
 class EarlierVersionError(ValueError):
@@ -111,12 +116,12 @@ class Encoded:
                 return
         for _ in progress("verifying", self._read_verified(folder)):
             pass
-        with suppress(OSError):  # without a stamp it is verified again next time
-            stamp.write_text(state, encoding="ascii")
+        with suppress(CharlmError):  # without a stamp it is verified again next time
+            write_atomically(stamp, state.encode())
 
     def _read_verified(self, folder: Path) -> Iterator[bytes]:
         dtype = id_type(len(self.vocabulary))
-        with (folder / IDS_NAME).open("rb") as stream:
+        with open_regular(folder / IDS_NAME) as stream:
             for num_bytes, expected in self.checksums:
                 checksum = 0
                 for start in range(0, num_bytes, READ_AT_ONCE):
@@ -143,7 +148,10 @@ def may_be_encoded(corpora: Path, num_bytes: int | None) -> bool:
 
 def _read_meta(folder: Path) -> dict[str, Any]:
     with open_regular(folder / META_NAME) as stream:
-        meta: dict[str, Any] = json.load(stream)
+        content = stream.read(MAX_META_BYTES + 1)
+    if len(content) > MAX_META_BYTES:
+        raise ValueError(f"{META_NAME} has over {MAX_META_BYTES:,} bytes")
+    meta: dict[str, Any] = json.loads(content)
     return meta
 
 

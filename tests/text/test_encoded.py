@@ -97,12 +97,35 @@ def test_damage_of_the_size_is_mended(path: str, folder: Path) -> None:
     assert load(path)[1] == ["reading", "verifying"]
 
 
-def test_a_pipe_is_encoded_again(path: str, folder: Path) -> None:
+@pytest.mark.parametrize("name", ["ids.bin", "meta.json"])
+def test_a_pipe_is_encoded_again(name: str, path: str, folder: Path) -> None:
     """A pipe in the place of a file is not waited for."""
-    (folder / "meta.json").unlink()
-    os.mkfifo(folder / "meta.json")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
     with pytest.warns(UserWarning, match="damaged"):
         assert_whole(load(path)[0])
+
+
+def test_huge_metadata_are_not_read(path: str, folder: Path) -> None:
+    """Metadata far larger than those of any text are read only to a limit, and the text is encoded again."""
+    with (folder / "meta.json").open("wb") as stream:
+        stream.truncate(20 << 30)
+    with pytest.warns(UserWarning, match=r"damaged \(meta\.json has over 67,108,864 bytes\)"):
+        assert_whole(load(path)[0])
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_the_place_of_the_stamp_is_not_followed(kind: str, path: str, folder: Path, tmp_path: Path) -> None:
+    """A link or a pipe that was planted at the name of the stamp is replaced; its target is not written."""
+    (tmp_path / "precious").write_text("precious")
+    load(path)
+    [stamp] = folder.glob("verified-*")
+    stamp.unlink()
+    stamp.symlink_to(tmp_path / "precious") if kind == "link" else os.mkfifo(stamp)
+    assert_whole(load(path)[0])
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert stamp.is_file()
+    assert not stamp.is_symlink()
 
 
 def test_an_earlier_version_is_encoded_again(path: str, folder: Path) -> None:
@@ -175,9 +198,9 @@ def test_without_a_stamp_the_corpus_is_read(path: str, folder: Path, monkeypatch
     """Where the stamp cannot be written, the ids are verified each time."""
 
     def refuse(*_: object, **__: object) -> None:
-        raise PermissionError
+        raise CharlmError
 
-    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr("charlm.text.encoded.write_atomically", refuse)
     for _ in range(2):
         corpus, readings = load(path)
         assert readings == ["reading", "verifying"]
