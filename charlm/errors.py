@@ -16,6 +16,19 @@ class OutOfMemoryError(CharlmError):
     """A memory allocation failed; the message gives the requested size, if it is known, and what to change."""
 
 
+class WriteError(CharlmError):
+    """A file of a run cannot be written.
+
+    Args:
+        message: the file, the reason and the remedy.
+        reason: the reason alone, in the system's words.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class InputError(CharlmError):
     """The user's input cannot be used; the message gives the place, the problem, the value and the remedy."""
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from charlm.errors import CharlmError, InputError
+from charlm.errors import CharlmError, InputError, WriteError
 from charlm.export.card import write_card
 from charlm.inference.trained import TrainedModel
 from charlm.runs.directory import RunDirectory
@@ -86,7 +86,7 @@ def export_model(trained: TrainedModel, out: Path, kind: Format, int8: bool, row
             (unfinished / "README.md").write_text(card, encoding="utf-8", errors="replace")
             sizes = {path.name: path.stat().st_size for path in sorted(unfinished.iterdir())}
     except OSError as error:
-        raise _cannot_create(out, error) from None
+        raise _cannot_create(out, error.strerror or str(error)) from None
     return Exported(sizes, no_text_reason, onnx)
 
 
@@ -109,8 +109,10 @@ def import_model(path: Path, out: Path) -> None:
             run = RunDirectory(unfinished)
             run.save_best(checkpoint)
             run.write_config(checkpoint.config.to_yaml())
+    except WriteError as error:  # names the temporary directory
+        raise _cannot_create(out, error.reason) from None
     except OSError as error:
-        raise _cannot_create(out, error) from None
+        raise _cannot_create(out, error.strerror or str(error)) from None
 
 
 def _find_reason(trained: TrainedModel) -> str | None:
@@ -123,5 +125,5 @@ def _find_reason(trained: TrainedModel) -> str | None:
     return None
 
 
-def _cannot_create(out: Path, error: OSError) -> CharlmError:
-    return CharlmError(f"--out {out}: cannot be written: {error.strerror or error}; free disk space or give another.")
+def _cannot_create(out: Path, reason: str) -> CharlmError:
+    return CharlmError(f"--out {out}: cannot be written: {reason}; free disk space or give another.")

@@ -17,7 +17,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from charlm.errors import CharlmError
+from charlm.errors import WriteError
 from charlm.system.reading import NO_WAIT
 
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
@@ -46,7 +46,7 @@ def write_atomically(path: Path, content: bytes | memoryview, former: Sequence[P
         former: paths under which earlier contents are kept, the newest first; the oldest content is deleted.
 
     Raises:
-        CharlmError: it cannot be written; the old file is unchanged.
+        WriteError: it cannot be written; the old file is unchanged.
     """
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.unfinished")
     _delete_old_temporaries(path.parent)
@@ -124,7 +124,7 @@ def set_aside(path: Path) -> Path:
     """Rename a damaged file, or whatever is in its place, so that it is kept; return its new path.
 
     Raises:
-        CharlmError: it cannot be renamed.
+        WriteError: it cannot be renamed.
     """
     names = (f"{path.name}.damaged" + (f"-{number}" if number > 1 else "") for number in itertools.count(1))
     renamed = next(other for other in map(path.with_name, names) if not os.path.lexists(other))
@@ -147,11 +147,13 @@ def make_directory(path: Path) -> None:
         _sync_directory(directory.parent)
 
 
-def cannot_write(path: Path, error: OSError) -> CharlmError:
+def cannot_write(path: Path, error: OSError) -> WriteError:
     """Return an error with the reason why a file of a run cannot be written, and the remedy."""
-    return CharlmError(
-        f"{path}: cannot be written: {error.strerror or error}. Earlier saves are intact; "
-        "free disk space or give another --out, and run the command again (charlm train with --resume)."
+    reason = error.strerror or str(error)
+    return WriteError(
+        f"{path}: cannot be written: {reason}. Earlier saves are intact; "
+        "free disk space or give another --out, and run the command again (charlm train with --resume).",
+        reason,
     )
 
 

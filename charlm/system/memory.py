@@ -9,7 +9,8 @@ from pathlib import Path
 from charlm.errors import CharlmError, OutOfMemoryError
 
 SHORTAGE = re.compile(
-    r"out of memory|(can't|cannot|unable to) allocate|not enough memory|bad_alloc|storage size calculation overflowed",
+    r"out of memory|(can't|cannot|unable to) allocate|not enough memory|bad_alloc|storage size calculation overflowed|"
+    r"can't start new thread",
     re.IGNORECASE,
 )
 """What Python, numpy, torch on each device, and the kernels say when an allocation fails."""

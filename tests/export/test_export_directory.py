@@ -1,5 +1,6 @@
 """Export directories, and run directories of exported models."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,21 @@ def test_a_failed_export_leaves_nothing(trained: TrainedModel, tmp_path: Path, m
     with pytest.raises(CharlmError, match="No space left on device"):
         export_model(trained, tmp_path / "exported", "safetensors", int8=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_import_leaves_nothing(trained: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is one message that names the directory of --out, and no directory is left."""
+
+    def fail(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    export_model(trained, tmp_path / "exported", "safetensors", int8=False)
+    monkeypatch.setattr("os.fsync", fail)
+    out = tmp_path / "run"
+    expected = f"--out {out}: cannot be written: No space left on device; free disk space or give another."
+    with pytest.raises(CharlmError, match=f"^{re.escape(expected)}$"):
+        import_model(tmp_path / "exported", out)
+    assert [path.name for path in tmp_path.iterdir()] == ["exported"]
 
 
 def test_a_damaged_export_is_not_imported(trained: TrainedModel, tmp_path: Path) -> None:
