@@ -10,10 +10,10 @@ from charlm.errors import CharlmError, OutOfMemoryError
 
 SHORTAGE = re.compile(
     r"out of memory|(can't|cannot|unable to) allocate|not enough memory|bad_alloc|storage size calculation overflowed|"
-    r"can't start new thread",
+    r"can't start new thread|failed to map segment|cannot apply additional memory protection",
     re.IGNORECASE,
 )
-"""What Python, numpy, torch on each device, and the kernels say when an allocation fails."""
+"""What Python, numpy, torch on each device, the kernels and the system's loader say when an allocation fails."""
 
 REQUESTED = re.compile(r"allocate ([\d.]+ ?[KMGTPE]?i?B\w*)", re.IGNORECASE)
 
@@ -69,7 +69,7 @@ def explain_shortage() -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError, OSError, CharlmError) as error:
+    except (MemoryError, RuntimeError, OSError, ImportError, CharlmError) as error:
         is_raised_on_purpose = isinstance(error, CharlmError) and type(error) is not CharlmError
         if is_raised_on_purpose or not (isinstance(error, MemoryError) or SHORTAGE.search(str(error))):
             raise

@@ -80,6 +80,7 @@ FAILURES = {
     "mps": (fail(RuntimeError("MPS backend out of memory (MPS allocated: 1 GB). Tried to allocate 9 KB on")), "9 KB"),
     "kernel": (fail(CharlmError("out of memory in lstm_forward_avx512")), None),
     "c++": (fail(RuntimeError("std::bad_alloc")), None),
+    "the loader": (fail(ImportError("libtorch_cpu.so: failed to map segment from shared object")), None),
     "a thread": (fail(RuntimeError("can't start new thread")), None),
     "system": (fail(OSError(12, "Cannot allocate memory")), None),
 }
