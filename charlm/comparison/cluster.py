@@ -55,7 +55,7 @@ def open_cluster(address: str, directory: Path, warn: Callable[[str], None]) -> 
     try:
         asyncio.run(_reach(address))
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:  # the last one for a port that no machine has
         raise ArgumentError("cluster", _explain(address, error)) from None
     with client:
         yield ClusterPool(client, directory, warn)
@@ -68,7 +68,7 @@ async def _reach(address: str) -> None:
     another client starts, both wait for one lock for ever. So a client is made only where a scheduler answers.
 
     Raises:
-        OSError, ValueError: there is none, or the address is none.
+        OSError, ValueError, OverflowError: there is none, or the address is none.
         SSLError, FileNotFoundError: Dask's settings of TLS are wrong, missing, or demand another address.
     """
     from distributed import Security

@@ -53,7 +53,7 @@ def make_run(path: Path, alphabet: str, **weights: torch.Tensor) -> Path:
     vocabulary = Vocabulary("char", "".join(sorted(alphabet)))
     torch.manual_seed(1)
     state = CharLM(len(vocabulary), **config.model.model_dump()).state_dict() | weights
-    save_checkpoint(Checkpoint(config, vocabulary, "0f", 1, 1.0, state), path)
+    save_checkpoint(Checkpoint(config, vocabulary, "0f", 1, 1.0, weights=state), path)
     return path
 
 

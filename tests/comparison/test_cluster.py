@@ -184,7 +184,7 @@ def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong address is refused after a bounded time, and leaves no client that is half made."""
     monkeypatch.setattr("charlm.comparison.cluster.CONNECT_S", 0.2)
     monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client was made"))
-    for address in ("tcp://127.0.0.1:1", "nonsense", "gopher://127.0.0.1:1"):
+    for address in ("tcp://127.0.0.1:1", "nonsense", "gopher://127.0.0.1:1", f"tcp://127.0.0.1:{10**20}"):
         with (
             pytest.raises(ArgumentError, match=f"cluster: no scheduler of Dask answers at '{address}'"),
             open_cluster(address, tmp_path, print),
