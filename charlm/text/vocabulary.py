@@ -126,13 +126,13 @@ class Vocabulary:
         return {"level": self.level, "symbols": "" if self.level == "byte" else "".join(self.symbols)}
 
     @staticmethod
-    def from_plain(plain: Any) -> "Vocabulary":
+    def from_plain(plain: dict[str, Any]) -> "Vocabulary":
         """Return the vocabulary of a description by ``to_plain``.
 
         Raises:
             ValueError: the description is invalid.
         """
-        level, symbols = (plain.get("level"), plain.get("symbols")) if isinstance(plain, dict) else (None, None)
+        level, symbols = plain.get("level"), plain.get("symbols")
         if level not in ("char", "byte") or not isinstance(symbols, str):
             raise ValueError("invalid description of a vocabulary")
         return Vocabulary(level, symbols)

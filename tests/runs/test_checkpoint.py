@@ -159,6 +159,10 @@ def test_keys_that_were_added_later_have_their_former_effect(saved: Path) -> Non
     assert (settings.average_decay, settings.reset_probability) == (0.0, 0.0)
 
 
+SMALLEST = {"format": 1, "config": {}, "vocabulary": {"level": "char", "symbols": "a"}, "corpus_digest": "0", "step": 1}
+"""What a description needs, beside a loss."""
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -170,9 +174,11 @@ def test_keys_that_were_added_later_have_their_former_effect(saved: Path) -> Non
         ({"format": 99, "charlm_version": "7.2"}, r"format 99 by charlm 7\.2; .*Upgrade charlm\.$"),
         ({"format": 0}, r"format 0 by an older charlm; .* from 1\. Use the version that wrote it, or train .* again"),
         ({"format": 1}, "damaged"),
-        ({"format": 1, "config": {"model": {"hidden_size": "big"}}}, "hidden_size"),
-        ({"format": 1, "config": {}, "vocabulary": {"level": "char", "symbols": "aa"}}, "twice"),
-        ({"format": 1, "config": {}, "vocabulary": {"level": "word", "symbols": "a"}}, "description of a vocabulary"),
+        ({"format": 1, "config": {}}, "damaged: vocabulary is missing"),
+        (SMALLEST | {"vocabulary": "a"}, "damaged: vocabulary has a wrong type"),
+        (SMALLEST | {"config": {"model": {"hidden_size": "big"}}}, "hidden_size"),
+        (SMALLEST | {"vocabulary": {"level": "char", "symbols": "aa"}}, "twice"),
+        (SMALLEST | {"vocabulary": {"level": "word", "symbols": "a"}}, "description of a vocabulary"),
     ],
 )
 def test_wrong_content_is_refused(tmp_path: Path, content: Any, message: str) -> None:

@@ -151,7 +151,7 @@ def test_a_foreign_file_is_refused(exported: Path) -> None:
         ({"vocabulary": {"level": "byte", "symbols": ""}}, r"should be F32 \[256, 3\]"),
         ({"vocabulary": {"level": "char", "symbols": "aab"}}, "occurs twice"),
         ({"vocabulary": {"level": "word", "symbols": "abc"}}, "invalid description of a vocabulary"),
-        ({"vocabulary": "abc"}, "config.json: refused: invalid description of a vocabulary"),
+        ({"vocabulary": "abc"}, "config.json: refused: vocabulary has a wrong type"),
         ({"vocabulary": None}, "expected an object with the keys format, config and vocabulary"),
         ({"config": {"model": {"num_layers": 0}}}, "model.num_layers"),
         ({"config": {"model": {"hidden_size": 2**20, "embed_size": 2**20, "num_layers": 100}}}, "more differences"),
