@@ -26,7 +26,7 @@ def test_the_drawn_runs_exist_on_every_text() -> None:
 
 def test_rules_of_initial_weights_are_not_mixed() -> None:
     """Runs that differ only in the first forget biases have rows of their own."""
-    other = {**RUNS[0], "run": RUNS[0]["run"] | {"first_forget_biases": [-1.0, 1.0]}}
+    other = {**RUNS[0], "run": RUNS[0]["run"] | {"first_forget_biases": [-1.0, -1.0]}}
     rows = script.tabulate([RUNS[0], other]).splitlines()[2:]
     assert [row.split("|")[2].strip() for row in rows] == ["-1", "-1 to 1"]
     assert [row.split("|")[4].strip() for row in rows] == ["1", "1"]
