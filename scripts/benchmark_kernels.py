@@ -19,7 +19,7 @@ import torch
 from side_by_side import parse_numbers
 from step_parts import PRODUCT_SIZE, Cell, large_products, list_parts, whole_step
 
-from charlm.system.process import keep_freed_memory, limit_openmp_spinning
+from charlm.system.process import keep_freed_memory
 from charlm.training.optimization import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
@@ -136,7 +136,6 @@ def format_step(result: Result) -> str:
 )
 def main(layers: list[int], widths: list[int], batch: int, length: int, turns: int, busy: bool) -> None:
     """Measure the parts of a training step, and how they add up."""
-    limit_openmp_spinning()  # sets the environment of the new process
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, keep_freed_memory) as pool:
         for precision, H, L in itertools.product(PRECISIONS, widths, layers):

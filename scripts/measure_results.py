@@ -19,7 +19,8 @@ import click
 
 from charlm.config import Config, load_config, parse_config
 from charlm.errors import CharlmError, InputError
-from charlm.system.process import keep_freed_memory, limit_openmp_spinning
+from charlm.system.idle_threads import watch_idle_threads
+from charlm.system.process import keep_freed_memory
 
 if TYPE_CHECKING:
     from charlm.inference.evaluation import Evaluation
@@ -240,7 +241,7 @@ def measure_all(runs: Sequence[Run], out: Path) -> None:
 @click.option("--threads", type=click.IntRange(1), help="Number of threads.  [default: that of torch]")
 def main(data: Path, groups: tuple[str, ...], out: Path, threads: int | None) -> None:
     """Train every run that has no record in docs/results/results.jsonl yet, and append its record."""
-    limit_openmp_spinning()
+    watch_idle_threads()
     keep_freed_memory()
     try:
         runs = list(plan_runs(groups or list(GROUPS), data))

@@ -18,7 +18,8 @@ import click
 import torch
 from torch import Tensor, nn
 
-from charlm.system.process import keep_freed_memory, limit_openmp_spinning
+from charlm.system.idle_threads import watch_idle_threads
+from charlm.system.process import keep_freed_memory
 
 V = 65
 
@@ -61,6 +62,8 @@ def serve(
     connection: Connection, implementation: str, build_tasks: Callable[[str, Any], Tasks], keeps: bool, device: str
 ) -> None:
     """Run turns on request, in a separate process: receive (cell, task), send the seconds of each timed step."""
+    if implementation == "charlm":
+        watch_idle_threads()  # as charlm's command line does
     if keeps:
         keep_freed_memory()
     wait: Callable[[], None] = torch.cuda.synchronize if device == "cuda" else lambda: None
@@ -96,8 +99,6 @@ class SideBySide:
         self._connections = {}
         for implementation in ("torch", "charlm"):
             self._connections[implementation], theirs = spawn.Pipe()
-            if implementation == "charlm":
-                limit_openmp_spinning()  # sets the environment of the new process, as charlm's command line does
             arguments = (theirs, implementation, build_tasks, same_allocator or implementation == "charlm", device)
             spawn.Process(target=serve, args=arguments, daemon=True).start()
 

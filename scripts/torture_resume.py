@@ -42,8 +42,8 @@ TIMES = {"chars_per_s", "elapsed_s", "training_s", "metrics"}
 """Fields that are excluded from the comparison because they depend on time; ``metrics`` is a checksum of others."""
 
 FAST_WRITE_S, SLOW_WRITE_S = 0.0003, 0.004
-"""Approximate durations of writing the small checkpoint, on an idle and on a busy machine; a kill during a write waits for
-a random part of one of them."""
+"""Approximate durations of writing the small checkpoint, on an idle and on a busy machine; a kill during a write waits
+for a random part of one of them."""
 
 
 @dataclass

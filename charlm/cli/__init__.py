@@ -21,12 +21,12 @@ from charlm.cli.runs import runs
 from charlm.cli.sample import sample
 from charlm.cli.train import train
 from charlm.errors import ArgumentError, CharlmError, PeerError
+from charlm.system.idle_threads import watch_idle_threads
 from charlm.system.launch import read_launch
 from charlm.system.memory import explain_shortage
 from charlm.system.process import (
     drop_lost_messages,
     keep_freed_memory,
-    limit_openmp_spinning,
     open_standard_streams,
     suppress_thread_os_errors,
 )
@@ -58,7 +58,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
-    limit_openmp_spinning()
+    watch_idle_threads()
     keep_freed_memory()
     instruction = os.environ.get(VARIABLE)
     sys.exit(complete(cli, instruction) if instruction else run(sys.argv[1:]))

@@ -18,11 +18,11 @@ from charlm.system.signals import blocked_signals
 PROGRAM = """
 import pickle, sys
 sys.path[:], work = pickle.load(sys.stdin.buffer)
-from charlm.system.process import limit_openmp_spinning
+from charlm.system.idle_threads import watch_idle_threads
 from charlm.system.signals import end_at_signals, end_with_stdin
 end_at_signals()
 end_with_stdin()
-limit_openmp_spinning()
+watch_idle_threads()
 function, argument = pickle.loads(work)
 function(argument)
 """

@@ -1,4 +1,4 @@
-"""Settings of the process: memory, idle threads, standard streams, errors in threads."""
+"""Settings of the process: memory, standard streams, errors in threads."""
 
 import ctypes
 import io
@@ -28,16 +28,6 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return bool(mallopt and mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
-
-
-def limit_openmp_spinning() -> None:
-    """Limit how long idle OpenMP threads spin before they sleep; to be called before torch is imported.
-
-    By default, idle threads of GNU OpenMP spin for milliseconds. If another busy process runs on the same cores, this
-    slows both down to a tenth of their speed. Settings in the environment take precedence.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def open_standard_streams() -> None:

@@ -33,7 +33,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measure:
     monkeypatch.setattr(measure_results, "GROUPS", {"tiny": group})
     monkeypatch.setattr(measure_results, "RECORDS", tmp_path / "docs" / "records.jsonl")
     monkeypatch.setattr(measure_results, "keep_freed_memory", lambda: None)  # it would last for the whole test run
-    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")  # the script sets it where it is not set
+    monkeypatch.setattr(measure_results, "watch_idle_threads", lambda: None)  # the same
     (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
 
     def run(*options: str) -> Result:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from charlm import cli
-from charlm.system.process import limit_openmp_spinning, suppress_thread_os_errors
+from charlm.system.process import suppress_thread_os_errors
 
 
 def test_freed_memory_is_kept_with_glibc() -> None:
@@ -19,20 +19,6 @@ def test_freed_memory_is_kept_with_glibc() -> None:
     output = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
     is_kept, libc = output.rstrip("\n").split(" ")
     assert is_kept == str(sys.platform == "linux" and libc == "glibc")
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
-)
-def test_openmp_spinning_is_limited(
-    given: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The spinning of idle threads is limited, unless the environment sets it."""
-    environment = dict(given)
-    monkeypatch.setattr("os.environ", environment)
-    limit_openmp_spinning()
-    assert environment.get("GOMP_SPINCOUNT") == expected
 
 
 @pytest.mark.parametrize(("error", "is_shown"), [(OSError(28, "no room"), False), (ValueError("no room"), True)])
@@ -49,7 +35,7 @@ def test_os_errors_in_threads_are_suppressed(
 def test_the_command_line_applies_all_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line applies all settings of the process before it runs a command."""
     called: list[str] = []
-    names = ("open_standard_streams", "suppress_thread_os_errors", "limit_openmp_spinning", "keep_freed_memory")
+    names = ("open_standard_streams", "suppress_thread_os_errors", "watch_idle_threads", "keep_freed_memory")
     for name in names:
         monkeypatch.setattr(cli, name, lambda name=name: called.append(name))
     monkeypatch.setattr(cli, "run", lambda arguments: called.append("run") or 0)
