@@ -10,10 +10,12 @@ from charlm.errors import CharlmError, OutOfMemoryError
 
 SHORTAGE = re.compile(
     r"out of memory|(can't|cannot|unable to) allocate|not enough memory|bad_alloc|storage size calculation overflowed|"
-    r"can't start new thread|failed to map segment|cannot apply additional memory protection",
+    r"can't start new thread|failed to map segment|cannot apply additional memory protection|"
+    r"without (setting an exception|exception set)",
     re.IGNORECASE,
 )
-"""What Python, numpy, torch on each device, the kernels and the system's loader say when an allocation fails."""
+"""What Python, numpy, torch on each device, the kernels and the system's loader say when an allocation fails. The last is
+Python's word for a library that fails and does not say why, as torch does while it is imported."""
 
 REQUESTED = re.compile(r"allocate ([\d.]+ ?[KMGTPE]?i?B\w*)", re.IGNORECASE)
 
@@ -69,7 +71,7 @@ def explain_shortage() -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError, OSError, ImportError, CharlmError) as error:
+    except (MemoryError, RuntimeError, OSError, ImportError, SystemError, CharlmError) as error:
         is_raised_on_purpose = isinstance(error, CharlmError) and type(error) is not CharlmError
         if is_raised_on_purpose or not (isinstance(error, MemoryError) or SHORTAGE.search(str(error))):
             raise

@@ -82,6 +82,8 @@ FAILURES = {
     "c++": (fail(RuntimeError("std::bad_alloc")), None),
     "the loader": (fail(ImportError("libtorch_cpu.so: failed to map segment from shared object")), None),
     "a thread": (fail(RuntimeError("can't start new thread")), None),
+    "an import": (fail(SystemError("<built-in f> returned NULL without setting an exception")), None),
+    "an operation": (fail(SystemError("error return without exception set")), None),
     "system": (fail(OSError(12, "Cannot allocate memory")), None),
 }
 
