@@ -30,6 +30,7 @@ def plan_steps(config: Config, seconds: float, validations: int) -> int:
     began_at_s = time.perf_counter()
     evaluate(session.model, session.splits.val)
     validation_s = time.perf_counter() - began_at_s
+    validation_s *= 2 if session.average else 1  # the average and the weights of the last step are both measured
     steps_per_s = measure_speed(session) / session.chars_per_step
     return max(validations, int((seconds - validations * validation_s) * steps_per_s))
 

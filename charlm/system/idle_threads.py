@@ -43,7 +43,8 @@ def watch() -> None:
     while True:
         time.sleep(CHECK_EVERY_S)
         now_s, ended_s = read_waiting_times(), time.monotonic()
-        is_contended = longest_wait(before_s, now_s) > MAX_WAITING_FRAC * (ended_s - began_s)
+        # Where the kernel does not count, idle threads sleep always: that costs less than to spin at the wrong time.
+        is_contended = not now_s or longest_wait(before_s, now_s) > MAX_WAITING_FRAC * (ended_s - began_s)
         if is_contended and not crowds:
             with contextlib.suppress(RuntimeError):
                 crowds = [Crowd(library) for library in find_libraries()]
@@ -53,15 +54,20 @@ def watch() -> None:
         before_s, began_s = now_s, ended_s
 
 
-def read_waiting_times() -> dict[str, float]:
+def read_waiting_times(tasks: Path = Path("/proc/self/task")) -> dict[str, float]:
     """Return how long each thread of this process has waited for a processor since it began, in seconds.
 
-    Source: the kernel's documentation of /proc/PID/schedstat.
+    It is empty where the kernel does not count that. Source: the kernel's documentation of /proc/PID/schedstat.
+
+    Args:
+        tasks: the directory that has one of each thread.
     """
     waiting_s = {}
-    for path in Path("/proc/self/task").glob("*/schedstat"):
+    for path in tasks.glob("*/schedstat"):
         with contextlib.suppress(OSError):  # the thread has ended
-            waiting_s[path.parent.name] = int(path.read_text().split()[1]) / 1e9
+            ran_ns, waited_ns, _ = map(int, path.read_text().split())
+            if ran_ns:  # a kernel that does not count has only zeros
+                waiting_s[path.parent.name] = waited_ns / 1e9
     return waiting_s
 
 

@@ -14,8 +14,8 @@ SHORTAGE = re.compile(
     r"without (setting an exception|exception set)",
     re.IGNORECASE,
 )
-"""What Python, numpy, torch on each device, the kernels and the system's loader say when an allocation fails. The last is
-Python's word for a library that fails and does not say why, as torch does while it is imported."""
+"""What Python, numpy, torch on each device, the kernels and the system's loader say when an allocation fails. The
+last is Python's word for a library that fails and does not say why, as torch does while it is imported."""
 
 REQUESTED = re.compile(r"allocate ([\d.]+ ?[KMGTPE]?i?B\w*)", re.IGNORECASE)
 

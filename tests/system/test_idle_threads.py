@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,10 +54,19 @@ def test_a_crowd_lets_idle_threads_sleep() -> None:
     assert during > 2 * max(before, after)
 
 
-def test_the_crowd_is_there_while_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crowd is made, once, when a thread waited for more than 15 % of the time, and ends when none did."""
+@pytest.mark.parametrize(
+    "waiting_s",
+    [
+        [{"1": 0.0}, {"1": 0.1}, {"1": 0.3}, {"1": 0.5}, {"1": 0.6}],  # after 0, 1, ... 4 seconds
+        [{"1": 0.0}, {"1": 0.1}, {}, {}, {"1": 0.1}],
+    ],
+)
+def test_the_crowd_is_there_while_threads_wait(
+    waiting_s: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crowd is made, once, when a thread waited for over 15 % of the time or none is known, and ends after that."""
     events: list[str] = []
-    waited_s = iter([0.0, 0.1, 0.3, 0.5, 0.6])  # after 0, 1, ... 4 seconds
+    readings = iter(waiting_s)
 
     class Crowd:
         def __init__(self, library: str) -> None:
@@ -67,7 +77,7 @@ def test_the_crowd_is_there_while_threads_wait(monkeypatch: pytest.MonkeyPatch) 
 
     def read() -> dict[str, float]:
         events.append("read")
-        return {"1": next(waited_s)}
+        return next(readings)
 
     monkeypatch.setattr(idle_threads, "Crowd", Crowd)
     monkeypatch.setattr(idle_threads, "find_libraries", lambda: ["libgomp"])
@@ -95,6 +105,15 @@ def test_waiting_times_are_those_of_all_threads() -> None:
     thread.join()
     assert str(thread.native_id) in first
     assert all(first[name] <= second[name] for name in first.keys() & second.keys())
+
+
+def test_a_kernel_that_does_not_count(tmp_path: Path) -> None:
+    """Zeros, and a thread that has ended since the directory was listed, give no time."""
+    for thread, content in {"1": "0 0 0\n", "2": "9 3000000000 1\n"}.items():
+        (tmp_path / thread).mkdir()
+        (tmp_path / thread / "schedstat").write_text(content)
+    (tmp_path / "3" / "schedstat").mkdir(parents=True)  # cannot be read
+    assert read_waiting_times(tmp_path) == {"2": 3.0}
 
 
 @pytest.mark.usefixtures("no_settings")
