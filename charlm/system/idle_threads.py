@@ -1,8 +1,8 @@
 """Idle OpenMP threads: they spin while their processors are free, and sleep while other processes want them.
 
 After each parallel part of a step, idle threads of GNU OpenMP spin for some milliseconds, to be at hand for the next
-part. Without that, small steps take a quarter longer. But where another process wants the same processor, both slow
-down, to a tenth of their speed and less.
+part. Without that, small steps take a tenth to a quarter longer. But where another process wants the same processor,
+both slow down, at worst to a tenth of their speed.
 
 libgomp lets idle threads sleep almost at once if the process has more of them than there are processors. So a process
 whose threads have to wait for a processor adds a few threads, which sleep, until that is over.
