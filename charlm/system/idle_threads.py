@@ -5,7 +5,7 @@ part. Without that, small steps take a tenth to a quarter longer. But where anot
 both slow down, at worst to a tenth of their speed.
 
 libgomp lets idle threads sleep almost at once if the process has more of them than there are processors. So a process
-whose threads have to wait for a processor adds a few threads, which sleep, until that is over.
+whose threads have to wait for a processor adds as many as there are, which sleep, until that is over.
 
 Source: the manual of libgomp, GOMP_SPINCOUNT.
 """
